@@ -1,0 +1,7 @@
+//! Plugline: a gateway between passive sockets on the mains wiring and people's programs.
+//!
+//! The map, from the pure heart outwards; imports run one way, left to right, and `tests/it/architecture.rs` keeps it so:
+//! [`device`] ← [`line`] ← hub ← config, json, record, edges' pure files ← door ← port, store, log, edges' I/O ← run ← cli.
+
+pub mod device;
+pub mod line;

@@ -1,0 +1,1 @@
+//! The dialect of DL/T 645-2007 meters.

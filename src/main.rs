@@ -1,0 +1,2 @@
+//! Plugline.
+fn main() {}
