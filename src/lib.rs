@@ -4,4 +4,8 @@
 //! [`device`] ← [`line`] ← hub ← config, json, record, edges' pure files ← door ← port, store, log, edges' I/O ← run ← cli.
 
 pub mod device;
+pub mod door;
+pub mod hub;
+pub mod json;
 pub mod line;
+pub mod source;

@@ -1,0 +1,275 @@
+//! The two doors. In: requests through one bounded mailbox, each with one answer. Out: the ring of events, read
+//! without the mailbox; what has left the ring comes from the log. The event loop alone holds the [`Keeper`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::device::{CommandId, Device, DeviceId};
+use crate::hub::command::Command;
+use crate::hub::feed::{Event, Fresh, Ring};
+use crate::hub::{Answer, LineHealth, Refused, Request};
+use crate::source::{Commands, Entry, Identity, Part, ReadBroken, Source, Span};
+
+/// Requests waiting for the loop; more callers wait their turn.
+const MAILBOX: usize = 64;
+
+/// Reads what has left the ring; implemented by the log.
+pub trait Past: Send + Sync + 'static {
+    /// Up to `limit` events with a seq above `after`, in order.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn read(&self, after: u64, limit: usize) -> std::io::Result<Vec<Event>>;
+
+    /// (First kept seq) − 1.
+    fn oldest(&self) -> u64;
+}
+
+/// A request and the way its answer goes.
+#[derive(Debug)]
+pub struct Envelope {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes; the asker may be gone.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Default)]
+struct Shown {
+    devices: BTreeMap<DeviceId, Arc<Device>>,
+    commands: BTreeMap<CommandId, Arc<Command>>,
+    lines: Vec<Arc<LineHealth>>,
+    parts: BTreeMap<&'static str, Part>,
+    positions: Positions,
+}
+
+struct Inner {
+    identity: Identity,
+    ring: Mutex<Ring<Entry>>,
+    shown: RwLock<Shown>,
+    head: watch::Sender<u64>,
+    durable: watch::Sender<u64>,
+    requests: mpsc::Sender<Envelope>,
+    past: Box<dyn Past>,
+}
+
+/// What every edge holds.
+#[derive(Clone)]
+pub struct Door(Arc<Inner>);
+
+/// What the event loop holds: the only hand that changes what the door shows.
+pub struct Keeper {
+    door: Door,
+    /// The mailbox.
+    pub requests: mpsc::Receiver<Envelope>,
+}
+
+/// How far readers with a memory have come, by their name, as a seq of this log.
+pub type Positions = BTreeMap<String, u64>;
+
+/// Opens the doors of a log whose last given number is `head`.
+#[must_use]
+pub fn open(identity: Identity, head: u64, past: Box<dyn Past>, positions: Positions) -> (Door, Keeper) {
+    let (requests, mailbox) = mpsc::channel(MAILBOX);
+    let door = Door(Arc::new(Inner {
+        identity,
+        ring: Mutex::new(Ring::new(head)),
+        shown: RwLock::new(Shown { positions, ..Shown::default() }),
+        head: watch::Sender::new(head),
+        durable: watch::Sender::new(head),
+        requests,
+        past,
+    }));
+    (door.clone(), Keeper { door, requests: mailbox })
+}
+
+impl Keeper {
+    /// The door it keeps.
+    #[must_use]
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Numbers an event and shows it; `None` when no reserved number is left.
+    pub fn append(&self, fresh: Fresh) -> Option<Arc<Entry>> {
+        let entry = self.door.ring().append(|seq| Entry::new(Event { seq, fresh }))?;
+        self.door.0.head.send_replace(entry.event.seq);
+        Some(entry)
+    }
+
+    /// Numbers left below the reserved ceiling.
+    #[must_use]
+    pub fn reserve_left(&self) -> u64 {
+        self.door.ring().reserve_left()
+    }
+
+    /// The log has reserved numbers up to `ceiling`.
+    pub fn raise_ceiling(&self, ceiling: u64) {
+        self.door.ring().raise_ceiling(ceiling);
+    }
+
+    /// Events up to `seq` are synced.
+    pub fn set_durable(&self, seq: u64) {
+        self.door.0.durable.send_replace(seq);
+    }
+
+    /// All readers' positions, to be kept on disk.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.door.look(|shown| shown.positions.clone())
+    }
+
+    /// Shows a device as it is now.
+    pub fn show_device(&self, device: Arc<Device>) {
+        self.door.change(|shown| shown.devices.insert(device.id.clone(), device));
+    }
+
+    /// A device is gone.
+    pub fn hide_device(&self, id: &DeviceId) {
+        self.door.change(|shown| shown.devices.remove(id));
+    }
+
+    /// Shows a command as it is now.
+    pub fn show_command(&self, command: Arc<Command>) {
+        self.door.change(|shown| shown.commands.insert(command.id.clone(), command));
+    }
+
+    /// A command is no longer kept.
+    pub fn hide_command(&self, id: &CommandId) {
+        self.door.change(|shown| shown.commands.remove(id));
+    }
+
+    /// Shows a line as it is now.
+    pub fn show_line(&self, health: Arc<LineHealth>) {
+        self.door.change(|shown| match shown.lines.iter_mut().find(|line| line.line == health.line) {
+            Some(line) => *line = health,
+            None => shown.lines.push(health),
+        });
+    }
+}
+
+impl Door {
+    fn ring(&self) -> MutexGuard<'_, Ring<Entry>> {
+        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<R>(&self, with: impl FnOnce(&mut Shown) -> R) -> R {
+        with(&mut self.0.shown.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn look<R>(&self, with: impl FnOnce(&Shown) -> R) -> R {
+        with(&self.0.shown.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A part of the gateway says how it fares; `true` when that is news.
+    pub fn set_part(&self, name: &'static str, part: Part) -> bool {
+        self.change(|shown| shown.parts.insert(name, part.clone()) != Some(part))
+    }
+
+    /// How far the reader `name` had come, when it last said so; survives a restart.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<u64> {
+        self.look(|shown| shown.positions.get(name).copied())
+    }
+
+    /// The reader `name` has delivered everything up to `seq`. Kept on disk soon, not at once: after a crash it
+    /// may hear some events again.
+    pub fn keep_position(&self, name: &str, seq: u64) {
+        self.change(|shown| shown.positions.insert(name.to_owned(), seq));
+    }
+
+    /// Follows the durable head.
+    #[must_use]
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.0.durable.subscribe()
+    }
+}
+
+impl Source for Door {
+    fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    fn span(&self) -> Span {
+        // The durable head first: it can only lag behind the head read after it.
+        let durable = *self.0.durable.borrow();
+        Span { oldest: self.0.past.oldest(), head: self.ring().head(), durable }
+    }
+
+    async fn since(&self, after: u64, limit: usize) -> Result<Vec<Arc<Entry>>, ReadBroken> {
+        if let Some(entries) = self.ring().since(after, limit) {
+            return Ok(entries);
+        }
+        let inner = Arc::clone(&self.0);
+        let events = tokio::task::spawn_blocking(move || inner.past.read(after, limit))
+            .await
+            .map_err(std::io::Error::other)??;
+        Ok(events.into_iter().map(|event| Arc::new(Entry::new(event))).collect())
+    }
+
+    async fn wait(&self, after: u64) {
+        let mut head = self.0.head.subscribe();
+        // The sender lives in the door itself, so it cannot be gone while we wait.
+        let _ = head.wait_for(|head| *head > after).await;
+    }
+}
+
+impl Commands for Door {
+    fn devices(&self) -> Vec<Arc<Device>> {
+        self.look(|shown| shown.devices.values().cloned().collect())
+    }
+
+    fn device(&self, id: &DeviceId) -> Option<Arc<Device>> {
+        self.look(|shown| shown.devices.get(id).cloned())
+    }
+
+    fn command(&self, id: &CommandId) -> Option<Arc<Command>> {
+        self.look(|shown| shown.commands.get(id).cloned())
+    }
+
+    fn open_commands(&self) -> Vec<Arc<Command>> {
+        self.look(|shown| {
+            shown.commands.values().filter(|command| !command.state.settled()).cloned().collect()
+        })
+    }
+
+    fn lines(&self) -> Vec<Arc<LineHealth>> {
+        self.look(|shown| shown.lines.clone())
+    }
+
+    fn parts(&self) -> Vec<(&'static str, Part)> {
+        self.look(|shown| shown.parts.iter().map(|(name, part)| (*name, part.clone())).collect())
+    }
+
+    async fn request(&self, request: Request) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.0.requests.send(Envelope { request, answer }).await.map_err(|_| Refused::Stopping)?;
+        answered.await.map_err(|_| Refused::Stopping)?
+    }
+
+    async fn command_after(
+        &self,
+        id: &CommandId,
+        version: Option<u32>,
+        wait: Duration,
+    ) -> Option<Arc<Command>> {
+        let news = |command: &Command| match version {
+            Some(version) => command.version != version,
+            None => command.state.settled(),
+        };
+        let mut head = self.0.head.subscribe();
+        let waiting = async {
+            // Every transition is an event, and is shown before its event: looking after each step of the head is enough.
+            while self.command(id).is_some_and(|command| !news(&command)) {
+                if head.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(wait, waiting).await;
+        self.command(id)
+    }
+}

@@ -1,0 +1,159 @@
+//! What readers of the feed need, and what callers of commands need, as two traits: the gateway's door implements
+//! both, and so can a relay's view of one gateway. Positions and their rules: `protocol-spec/http.md`, Cursors.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::device::{CommandId, Device, DeviceId, Epoch, GatewayId};
+use crate::hub::command::Command;
+use crate::hub::feed::Event;
+use crate::hub::{Answer, LineHealth, Request};
+use crate::json;
+
+/// Whose log it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The life of its log.
+    pub epoch: Epoch,
+}
+
+/// An event and its JSON, made at the first use and shared by all readers.
+#[derive(Debug)]
+pub struct Entry {
+    /// The event.
+    pub event: Event,
+    json: OnceLock<Box<str>>,
+}
+
+impl Entry {
+    /// Wraps an event.
+    #[must_use]
+    pub fn new(event: Event) -> Self {
+        Self { event, json: OnceLock::new() }
+    }
+
+    /// The Event object of the contract, on one line.
+    pub fn json(&self, identity: &Identity) -> &str {
+        self.json.get_or_init(|| json::event(&self.event, identity).into_boxed_str())
+    }
+}
+
+/// Where the log begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// (First kept seq) − 1: the smallest position that can be read from.
+    pub oldest: u64,
+    /// The last seq, as local readers see it.
+    pub head: u64,
+    /// The last seq that is synced to disk.
+    pub durable: u64,
+}
+
+/// Why a position cannot be read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// Below `oldest`: removed by age or size.
+    Trimmed,
+    /// Of another log.
+    EpochChanged,
+    /// Above the head.
+    Ahead,
+}
+
+impl Expired {
+    /// The word of the contract.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::EpochChanged => "epoch_changed",
+            Self::Ahead => "ahead",
+        }
+    }
+}
+
+impl Span {
+    /// Checks a position of this log.
+    ///
+    /// # Errors
+    /// [`Expired`] when events after it are gone, or it lies ahead.
+    pub fn check(self, after: u64) -> Result<(), Expired> {
+        match after {
+            _ if after < self.oldest => Err(Expired::Trimmed),
+            _ if after > self.head => Err(Expired::Ahead),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The log could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the event log could not be read: {0}")]
+pub struct ReadBroken(#[from] pub std::io::Error);
+
+/// A feed that can be read from a position and waited for.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// Whose log it is.
+    fn identity(&self) -> &Identity;
+
+    /// Where it begins and ends now.
+    fn span(&self) -> Span;
+
+    /// Up to `limit` entries with a seq above `after`, in order; empty at the head. Holes are those of declared gaps.
+    ///
+    /// # Errors
+    /// [`ReadBroken`] when the disk fails.
+    fn since(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Arc<Entry>>, ReadBroken>> + Send;
+
+    /// Waits until the head is above `after`. Cancel-safe.
+    fn wait(&self, after: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// What a part of the gateway says of itself for health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It works; what there is to know about it.
+    Good(Arc<str>),
+    /// It does not; why, and since when it is tried again.
+    Broken(Arc<str>),
+}
+
+/// The registry as people see it, and the way to ask for something.
+pub trait Commands: Clone + Send + Sync + 'static {
+    /// All devices, by id.
+    fn devices(&self) -> Vec<Arc<Device>>;
+
+    /// One device.
+    fn device(&self, id: &DeviceId) -> Option<Arc<Device>>;
+
+    /// One command, as far as it has come.
+    fn command(&self, id: &CommandId) -> Option<Arc<Command>>;
+
+    /// All commands that have not settled.
+    fn open_commands(&self) -> Vec<Arc<Command>>;
+
+    /// All lines.
+    fn lines(&self) -> Vec<Arc<LineHealth>>;
+
+    /// Named parts: `store`, `broker`, `feed`.
+    fn parts(&self) -> Vec<(&'static str, Part)>;
+
+    /// Asks the hub; answers when what changed is on disk.
+    fn request(&self, request: Request) -> impl Future<Output = Answer> + Send;
+
+    /// Waits until a command has another version than `version` (with `None`: until it settled) or `wait` is over;
+    /// gives it as it is then. `None` when it is not known.
+    fn command_after(
+        &self,
+        id: &CommandId,
+        version: Option<u32>,
+        wait: Duration,
+    ) -> impl Future<Output = Option<Arc<Command>>> + Send;
+}
