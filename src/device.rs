@@ -270,6 +270,15 @@ pub struct Abilities {
     pub dim: bool,
 }
 
+/// A quantity that a device gives, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Which.
+    pub quantity: Quantity,
+    /// How often a new value is expected; `None` when it comes as it pleases.
+    pub period: Option<Duration>,
+}
+
 /// A reading and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StampedReading {
@@ -297,7 +306,7 @@ pub struct Device {
     /// Relay and dimmer.
     pub abilities: Abilities,
     /// Quantities that it is asked for or reports, in the table's order.
-    pub quantities: Arc<[Quantity]>,
+    pub measured: Arc<[Measured]>,
     /// The relay, as last shown by the line.
     pub relay: Option<bool>,
     /// Whether it answers.

@@ -106,7 +106,7 @@ impl Serialize for DeviceView<'_> {
 pub fn capabilities(device: &Device) -> Vec<&'static str> {
     let abilities = [(device.abilities.relay, "relay"), (device.abilities.dim, "dim")];
     let able = abilities.iter().filter(|(able, _)| *able).map(|(_, word)| *word);
-    able.chain(device.quantities.iter().map(|quantity| quantity.row().name)).collect()
+    able.chain(device.measured.iter().map(|measured| measured.quantity.row().name)).collect()
 }
 
 /// The word of an outcome.
@@ -330,7 +330,7 @@ mod tests {
             target: crate::device::Target { address: "000000004711".into(), channel: None },
             model: None,
             abilities: crate::device::Abilities { relay: true, dim: false },
-            quantities: Arc::new([Quantity::Power]),
+            measured: Arc::new([crate::device::Measured { quantity: Quantity::Power, period: None }]),
             relay: None,
             online: None,
             last_seen_unix_ms: None,

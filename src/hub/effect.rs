@@ -1,0 +1,163 @@
+//! What the hub is asked, what it answers, and what it wants done. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::device::{CommandId, Device, DeviceId, LineName};
+use crate::hub::command::{self, Command, ReplyTo};
+use crate::hub::feed::Fresh;
+use crate::line::SerialSettings;
+
+/// Names something persisted; outputs marked with it wait until it is on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Persisted(pub u64);
+
+/// Names a request until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Index of a line in the configuration's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LineIndex(pub usize);
+
+/// What is kept in the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A device, new or changed.
+    Device(Arc<Device>),
+    /// A device is gone.
+    DeviceGone(DeviceId),
+    /// A command, new or changed.
+    Command(Arc<Command>),
+    /// A settled command is no longer kept.
+    CommandGone(CommandId),
+    /// A line's own opaque record.
+    Line(LineName, Arc<[u8]>),
+    /// Devices as recorded hold everything that the feed says up to this seq.
+    Checkpoint(u64),
+}
+
+/// What a command asks for, before it is made absolute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// An absolute action.
+    Do(command::Action),
+    /// The other position of the relay; resolved when accepted.
+    Toggle,
+}
+
+/// A command as its caller words it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCommand {
+    /// For whom.
+    pub device: DeviceId,
+    /// What.
+    pub wish: Wish,
+    /// How long it may wait to be sent, 1 … 86,400 s.
+    pub ttl: Duration,
+    /// Who asks: `http`, `mqtt`, `cli`.
+    pub requested_by: Arc<str>,
+    /// The caller's `Idempotency-Key`.
+    pub idempotency_key: Option<Arc<str>>,
+    /// Where the result goes.
+    pub reply_to: ReplyTo,
+}
+
+/// What comes through the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Take in a command.
+    Command(NewCommand),
+    /// Take a queued command back.
+    Cancel(CommandId),
+    /// Does the loop turn?
+    Ping,
+}
+
+/// A refusal: nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such device.
+    #[error("no device `{0}` is in the registry; GET /v1/devices lists them")]
+    UnknownDevice(DeviceId),
+    /// No such command, or long settled and forgotten.
+    #[error("no command `{0}` is known; settled ones are kept for a day")]
+    UnknownCommand(CommandId),
+    /// The device cannot do that.
+    #[error("`{device}` cannot `{command}`")]
+    NotSupported {
+        /// Which device.
+        device: DeviceId,
+        /// What was wanted.
+        command: &'static str,
+    },
+    /// Toggle of a relay that was never heard.
+    #[error("the relay of `{0}` was not heard yet, so there is nothing to toggle; send `on` or `off`")]
+    StateUnknown(DeviceId),
+    /// Too many commands wait for this device.
+    #[error("{limit} commands already wait for `{device}`; wait for their outcome or cancel some")]
+    QueueFull {
+        /// Which device.
+        device: DeviceId,
+        /// The limit.
+        limit: usize,
+    },
+    /// It was sent already.
+    #[error("command `{0}` is no longer queued, so it cannot be taken back")]
+    NotQueued(CommandId),
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// The one answer to a request.
+pub type Answer = Result<Option<Arc<Command>>, Refused>;
+
+/// How a line fares, for health and the `line/{line}` topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineHealth {
+    /// Its name.
+    pub line: LineName,
+    /// The port is open; otherwise why not, for people.
+    pub port: Result<(), Arc<str>>,
+    /// The modem answers; `None`: nothing asked yet.
+    pub modem: Option<bool>,
+    /// When a good frame was last heard, milliseconds since 1970 UTC.
+    pub last_heard_unix_ms: Option<i64>,
+    /// What could not be used, counted by kind.
+    pub malformed: Vec<(&'static str, u64)>,
+}
+
+/// What the hub wants done. Executed in order; those with `after` wait until that record is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Wait for this.
+    pub after: Option<Persisted>,
+    /// Then do this.
+    pub effect: Effect,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Bytes for a line's port.
+    Write(LineIndex, Vec<u8>),
+    /// Close a line's port and open it anew.
+    Reopen(LineIndex, SerialSettings),
+    /// Keep records, then tell the hub that they are on disk.
+    Persist(Persisted, Vec<Record>),
+    /// Number an event and show it to everybody.
+    Event(Fresh),
+    /// What people see of a device is now this.
+    ShowDevice(Arc<Device>),
+    /// A device is gone.
+    HideDevice(DeviceId),
+    /// What people see of a command is now this.
+    ShowCommand(Arc<Command>),
+    /// A command is no longer kept.
+    HideCommand(CommandId),
+    /// What people see of a line is now this.
+    ShowLine(Arc<LineHealth>),
+    /// The answer to a request.
+    Answer(RequestId, Answer),
+}

@@ -1,0 +1,288 @@
+//! The devices and what was last heard of each: ids, figures, relay, availability. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::device::{
+    Device, DeviceId, LineName, Moment, Now, QUANTITIES, Quantity, Reading, StampedReading, Target,
+};
+use crate::hub::energy::{Ledger, Verdict};
+use crate::line::Profile;
+
+/// Questions in a row without an answer after which a device counts as offline. Each was already asked as often as
+/// the dialect retries.
+pub const MISSED_OFFLINE: u32 = 3;
+
+/// An instantaneous quantity ages out when it is older than this many of its own periods.
+pub const AGE_PERIODS: u32 = 3;
+
+/// A device and what the hub remembers about it.
+#[derive(Debug)]
+pub struct Member {
+    /// What people see; replaced as a whole.
+    pub device: Arc<Device>,
+    /// Questions in a row that were not answered.
+    pub missed: u32,
+    /// People see something that the registry on disk does not hold yet.
+    pub dirty: bool,
+    heard: [Option<Moment>; QUANTITIES.len()],
+    ledgers: [Ledger; QUANTITIES.len()],
+}
+
+/// A reading after the ledger has judged it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What is published.
+    pub reading: Reading,
+    /// Totals that fell and are held: how many.
+    pub held: u32,
+    /// The first of a run of held totals: reported and published, in mWh.
+    pub fell: Option<(Quantity, i64, i64)>,
+}
+
+impl Member {
+    fn new(device: Device) -> Self {
+        let mut member = Self {
+            device: Arc::new(device),
+            missed: 0,
+            dirty: false,
+            heard: Default::default(),
+            ledgers: Default::default(),
+        };
+        if let Some(last) = member.device.last_reading {
+            member.judge(last.reading);
+        }
+        member
+    }
+
+    /// Changes what people see.
+    pub fn change(&mut self, with: impl FnOnce(&mut Device)) -> Arc<Device> {
+        with(Arc::make_mut(&mut self.device));
+        self.dirty = true;
+        Arc::clone(&self.device)
+    }
+
+    /// Takes out of a reading the totals that fell.
+    pub fn judge(&mut self, reading: Reading) -> Judged {
+        let mut judged = Judged { reading, ..Judged::default() };
+        for quantity in [Quantity::Energy, Quantity::EnergyExport] {
+            let Some(total) = reading.get(quantity) else { continue };
+            if let Verdict::Hold { first, published } = self.ledgers[quantity as usize].judge(total) {
+                judged.reading.clear(quantity);
+                judged.held += 1;
+                if first {
+                    judged.fell = Some((quantity, total, published));
+                }
+            }
+        }
+        judged
+    }
+
+    /// Takes a judged reading into what people see.
+    pub fn take(&mut self, reading: Reading, now: Now) -> Arc<Device> {
+        for (quantity, _) in reading.iter() {
+            self.heard[quantity as usize] = Some(now.mono);
+        }
+        self.change(|device| {
+            let mut merged = device.last_reading.map_or_else(Reading::default, |last| last.reading);
+            merged.merge(&reading);
+            device.last_reading = Some(StampedReading { unix_ms: now.unix_ms, reading: merged });
+            device.last_seen_unix_ms = Some(now.unix_ms);
+        })
+    }
+
+    /// Removes quantities that have aged out; the device as it is then, if any did.
+    pub fn age(&mut self, now: Moment) -> Option<Arc<Device>> {
+        let last = self.device.last_reading?;
+        let mut kept = last.reading;
+        for measured in self.device.measured.iter() {
+            let Some(period) = measured.period.filter(|_| !measured.quantity.is_total()) else { continue };
+            let heard = self.heard[measured.quantity as usize].unwrap_or_default();
+            if now.since(heard) > period * AGE_PERIODS {
+                kept.clear(measured.quantity);
+            }
+        }
+        (kept != last.reading).then(|| {
+            self.change(|device| {
+                device.last_reading =
+                    (!kept.is_empty()).then_some(StampedReading { unix_ms: last.unix_ms, reading: kept });
+            })
+        })
+    }
+}
+
+/// All devices.
+#[derive(Debug, Default)]
+pub struct Registry {
+    members: BTreeMap<DeviceId, Member>,
+    by_target: BTreeMap<(LineName, Target), DeviceId>,
+}
+
+impl Registry {
+    /// Takes back a device from disk.
+    pub fn restore(&mut self, device: Device) {
+        self.by_target.insert((device.line.clone(), device.target.clone()), device.id.clone());
+        self.members.insert(device.id.clone(), Member::new(device));
+    }
+
+    /// The device at a place, if it is registered.
+    #[must_use]
+    pub fn at(&self, line: &LineName, target: &Target) -> Option<&DeviceId> {
+        self.by_target.get(&(line.clone(), target.clone()))
+    }
+
+    /// A device.
+    #[must_use]
+    pub fn get(&self, id: &DeviceId) -> Option<&Member> {
+        self.members.get(id)
+    }
+
+    /// A device, to be changed.
+    pub fn get_mut(&mut self, id: &DeviceId) -> Option<&mut Member> {
+        self.members.get_mut(id)
+    }
+
+    /// All devices, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// All devices, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.members.values_mut()
+    }
+
+    /// Registers a device under a new id; it is not heard yet.
+    pub fn add(
+        &mut self,
+        line: &LineName,
+        dialect: &str,
+        target: &Target,
+        name: Option<&str>,
+    ) -> Arc<Device> {
+        let id = self.free_id(dialect, target);
+        let device = Device {
+            name: name.map_or_else(|| default_name(dialect, target), Into::into),
+            id,
+            line: line.clone(),
+            dialect: dialect.into(),
+            target: target.clone(),
+            model: None,
+            abilities: Default::default(),
+            measured: Arc::new([]),
+            relay: None,
+            online: None,
+            last_seen_unix_ms: None,
+            last_reading: None,
+        };
+        let shown = Arc::new(device.clone());
+        self.restore(device);
+        shown
+    }
+
+    fn free_id(&self, dialect: &str, target: &Target) -> DeviceId {
+        let suffix = match target.channel {
+            Some(channel) if channel > 1 => format!("_{channel}"),
+            _ => String::new(),
+        };
+        let wanted = format!("{dialect}_{}{suffix}", target.address);
+        let spellings = std::iter::once(wanted.clone()).chain((2..).map(|n| format!("{wanted}_x{n}")));
+        spellings
+            .filter_map(|text| DeviceId::parse(&text))
+            .find(|id| !self.members.contains_key(id))
+            .expect("dialect names and canonical addresses are short and of [a-z0-9]")
+    }
+}
+
+/// What a line's profile tells people: quantities with the periods that they really have.
+#[must_use]
+pub fn measured(profile: &Profile, stretch: f64) -> Arc<[crate::device::Measured]> {
+    let period_of = |quantity: Quantity| -> Option<Option<Duration>> {
+        let polled = profile.plan.iter().filter(|item| item.quantities.contains(&quantity));
+        match polled.map(|item| item.period).min() {
+            Some(period) => Some(Some(period.mul_f64(stretch))),
+            None => profile.pushed.contains(&quantity).then_some(None),
+        }
+    };
+    let rows = QUANTITIES.iter().map(|row| row.quantity);
+    rows.filter_map(|quantity| period_of(quantity).map(|period| crate::device::Measured { quantity, period }))
+        .collect()
+}
+
+fn default_name(dialect: &str, target: &Target) -> Arc<str> {
+    match target.channel {
+        Some(channel) => format!("{dialect} {} {channel}", target.address).into(),
+        None => format!("{dialect} {}", target.address).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Measured;
+
+    fn line() -> LineName {
+        LineName::parse("mains").expect("a name")
+    }
+
+    fn target(address: &str, channel: Option<u8>) -> Target {
+        Target { address: address.into(), channel }
+    }
+
+    fn now(ms: u64) -> Now {
+        Now { mono: Moment(Duration::from_millis(ms)), unix_ms: 1_000 + ms as i64, synchronised: true }
+    }
+
+    #[test]
+    fn an_address_taken_by_another_line_gets_an_id_of_its_own() {
+        let mut registry = Registry::default();
+        let first = registry.add(&line(), "dlt645", &target("000000004711", None), None);
+        let other = LineName::parse("cellar").expect("a name");
+        let second = registry.add(&other, "dlt645", &target("000000004711", None), Some("Pump"));
+        assert_eq!(first.id.as_str(), "dlt645_000000004711");
+        assert_eq!(second.id.as_str(), "dlt645_000000004711_x2");
+        assert_eq!(registry.at(&other, &target("000000004711", None)), Some(&second.id));
+    }
+
+    #[test]
+    fn the_second_relay_of_a_thing_has_a_suffix_and_the_first_has_none() {
+        let mut registry = Registry::default();
+        let one = registry.add(&line(), "insteon", &target("2c0d11", Some(1)), None);
+        let two = registry.add(&line(), "insteon", &target("2c0d11", Some(2)), None);
+        assert_eq!((one.id.as_str(), two.id.as_str()), ("insteon_2c0d11", "insteon_2c0d11_2"));
+    }
+
+    #[test]
+    fn an_old_power_ages_out_and_an_old_total_does_not() {
+        let mut registry = Registry::default();
+        let id = registry.add(&line(), "dlt645", &target("000000000001", None), None).id.clone();
+        let member = registry.get_mut(&id).expect("just added");
+        let period = Some(Duration::from_secs(10));
+        member.change(|device| {
+            device.measured =
+                [Quantity::Power, Quantity::Energy].map(|quantity| Measured { quantity, period }).into();
+        });
+        let mut reading = Reading::of(Quantity::Power, 5);
+        reading.set(Quantity::Energy, 7);
+        member.take(reading, now(0));
+        assert!(member.age(now(30_000).mono).is_none());
+        let aged = member.age(now(30_001).mono).expect("power is too old");
+        let left = aged.last_reading.expect("the total stays").reading;
+        assert_eq!((left.get(Quantity::Power), left.get(Quantity::Energy)), (None, Some(7)));
+    }
+
+    #[test]
+    fn a_total_that_fell_is_not_taken_even_after_a_restart() {
+        let mut registry = Registry::default();
+        let id = registry.add(&line(), "dlt645", &target("000000000001", None), None).id.clone();
+        let member = registry.get_mut(&id).expect("just added");
+        let judged = member.judge(Reading::of(Quantity::Energy, 500));
+        member.take(judged.reading, now(0));
+        let mut again = Registry::default();
+        again.restore((*member.device).clone());
+        let judged = again.get_mut(&id).expect("restored").judge(Reading::of(Quantity::Energy, 499));
+        assert!(judged.reading.is_empty());
+        assert_eq!(judged.fell, Some((Quantity::Energy, 499, 500)));
+    }
+}
