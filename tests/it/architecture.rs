@@ -135,7 +135,7 @@ fn gateway() -> Vec<Source> {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.iter().any(|part| part == "tests") || path.file_name().is_some_and(|name| name == "tests.rs")
+    path.iter().any(|part| part == "tests") || path.to_string_lossy().ends_with("tests.rs")
 }
 
 fn longest_prefix<'a, T>(table: &'a [(&str, T)], module: &str) -> Option<&'a (&'a str, T)>
