@@ -1,3 +1,6 @@
 //! The integration tests: one binary, claims as names.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail as loudly as the test")]
 
 mod architecture;
+mod framers;
+mod vectors;

@@ -262,7 +262,7 @@ impl fmt::Debug for Relay {
 
 /// Two digits as packed decimal; numbers above 99 lose their hundreds.
 fn to_bcd(number: u8) -> u8 {
-    (number / 10 % 10) << 4 | number % 10
+    ((number / 10 % 10) << 4) | (number % 10)
 }
 
 /// The frames in the bytes of a port.
