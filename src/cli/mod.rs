@@ -1,0 +1,3 @@
+//! The command line: one thin file per verb.
+
+pub mod decode;
