@@ -9,7 +9,7 @@ use std::io::{self, BufRead, ErrorKind, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::device::{Decimal, Reading};
+use crate::json::ReadingView;
 use crate::line::framing::StreamDecoder;
 use crate::line::{Decoded, DecodedFrame, Malformed, Value, dlt645, insteon};
 
@@ -203,7 +203,7 @@ impl Serialize for Shown<'_> {
                     map.serialize_entry(name, &ShownValue(value))?;
                 }
                 if let Some(reading) = reading {
-                    map.serialize_entry("reading", &ShownReading(reading))?;
+                    map.serialize_entry("reading", &ReadingView::from(*reading))?;
                 }
             }
             Err(malformed) => map.serialize_entry("error", &ShownFault(malformed))?,
@@ -224,39 +224,21 @@ impl Serialize for ShownFault<'_> {
     }
 }
 
-struct ShownReading<'a>(&'a Reading);
-
-impl Serialize for ShownReading<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let decimal = |(quantity, value): (crate::device::Quantity, i64)| {
-            let row = quantity.row();
-            (row.json_name, ShownDecimal(Decimal { value, digits: row.digits }))
-        };
-        serializer.collect_map(self.0.iter().map(decimal))
-    }
-}
-
 struct ShownValue<'a>(&'a Value);
 
 impl Serialize for ShownValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Number(number) => serializer.serialize_i64(*number),
-            Value::Decimal(decimal) => ShownDecimal(*decimal).serialize(serializer),
+            // A binary float could not hold every decimal.
+            Value::Decimal(decimal) => RawValue::from_string(decimal.to_string())
+                .map_err(serde::ser::Error::custom)?
+                .serialize(serializer),
             Value::Flag(flag) => serializer.serialize_bool(*flag),
             Value::Text(text) => serializer.serialize_str(text),
             Value::Bytes(bytes) => {
                 serializer.collect_str(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
             }
         }
-    }
-}
-
-/// An exact decimal; a binary float could not hold every one.
-struct ShownDecimal(Decimal);
-
-impl Serialize for ShownDecimal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        RawValue::from_string(self.0.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }

@@ -1,24 +1,23 @@
-//! Frames on the host link of an INSTEON modem, both ways: finding them, taking them apart, making them.
+//! Frames on the host link of an INSTEON modem, both ways: taking them apart, making them.
 //!
 //! ```text
 //! 02 code …              an event or a reply from the modem; a reply repeats the command and ends in 06 or 15
 //! 02 code 15 · 15        the modem is not ready
 //! ```
 //!
-//! Codes mean different things each way, so that direction is part of the question: [`Framer`] and [`Frame`] are
-//! what comes from the modem, [`Command`] is what goes to it. Refuses to know time: the driver's timer calls
-//! [`Framer::drop_partial`] after 240 ms of silence.
+//! Codes mean different things each way, so that direction is part of the question: [`Frame`] is what comes from the
+//! modem, [`Command`] is what goes to it. Refuses to know where frames begin in a stream (`framer.rs`).
 
-use super::checksum::crc16;
-use super::message::{Address, Flags, LinkRecord, METER_CMD1, Message, Outgoing};
-use super::table::{host_len, modem_len, row};
-use crate::line::framing::{Bad, Fault, Grammar, Look, Scanner};
+use super::message::{Address, Flags, LinkRecord, Message, Outgoing};
+use super::table::{host_len, row};
+use crate::line::framing::Fault;
 
+pub use super::framer::Framer;
 pub use super::table::MAX_FRAME;
 
-const START: u8 = 0x02;
-const ACK: u8 = 0x06;
-const NAK: u8 = 0x15;
+pub(super) const START: u8 = 0x02;
+pub(super) const ACK: u8 = 0x06;
+pub(super) const NAK: u8 = 0x15;
 
 /// A command to the modem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,7 +298,7 @@ pub enum Frame {
 
 impl Frame {
     /// `bytes` are a frame that the framer found good.
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         let body = bytes.get(2..).unwrap_or_default();
         let (ack, echo) = body.split_last().map_or((false, body), |(last, rest)| (*last == ACK, rest));
         match (bytes, body) {
@@ -406,105 +405,6 @@ fn message_bytes(message: &Message) -> [u8; 9] {
     [a, b, c, x, y, z, message.flags.0, message.cmd1, message.cmd2]
 }
 
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(super) fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("the table of lengths and the frame's form agree")
 }
-
-/// The frames in the bytes that come from a modem.
-#[derive(Debug, Default)]
-pub struct Framer(Scanner<Shape>);
-
-impl Framer {
-    /// An empty framer.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Takes bytes, in any portions; drain [`Framer::next`] before the next call.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.0.push(bytes);
-    }
-
-    /// The next frame or fault; `None` when more bytes are needed.
-    #[expect(clippy::should_implement_trait, reason = "None is not the end: more bytes may come")]
-    pub fn next(&mut self) -> Option<Result<Frame, Fault>> {
-        let span = self.0.next_span()?;
-        Some(span.map(|span| Frame::of(self.0.span(span))))
-    }
-
-    /// The modem was silent for longer than a gap within a frame (240 ms): what is unfinished comes out of
-    /// [`Framer::next`], as [`Frame::ShortNak`] if it can be one, else as `truncated`.
-    pub fn drop_partial(&mut self) {
-        self.0.drop_partial();
-    }
-
-    /// Bytes are waiting for the rest of their frame.
-    #[must_use]
-    pub fn has_partial(&self) -> bool {
-        self.0.has_partial()
-    }
-}
-
-/// What a frame from the modem looks like.
-#[derive(Debug, Default)]
-struct Shape;
-
-/// Shorter frames do not count inside a candidate that failed: any two bytes could be a factory reset.
-const MIN_INSIDE: usize = 5;
-
-impl Grammar for Shape {
-    fn look(&mut self, buffer: &[u8], at: usize, ended: bool, inside: bool) -> Look {
-        let rest = &buffer[at..];
-        match rest {
-            [ACK | NAK, ..] if !inside => return Look::Good(1),
-            [START] => return Look::More,
-            [START, NAK, ..] if !inside => return Look::Good(2),
-            [START, ..] => {}
-            _ => return Look::Nothing,
-        }
-        let Some(row) = row(rest[1]) else { return Look::Nothing };
-        let len = modem_len(row, rest);
-        let short_nak = row.host > 0 && len != Some(3) && rest.get(2) == Some(&NAK);
-        let Some(frame) = len.and_then(|len| rest.get(..len)) else {
-            // An address may begin with 15 as well, so only silence, or the start of another frame, tells.
-            let alone = matches!(rest.get(3), None | Some(&(START | ACK | NAK)));
-            return if short_nak && ended && alone && !inside { Look::Good(3) } else { Look::More };
-        };
-        match judge(frame, row.host > 0) {
-            Look::Bad(_) if short_nak && !inside => Look::Good(3),
-            Look::Good(len) if inside && len < MIN_INSIDE => Look::Nothing,
-            look => look,
-        }
-    }
-
-    fn idle(&self, _byte: u8) -> bool {
-        false
-    }
-
-    fn skip(&self, bytes: &[u8], inside: bool) -> usize {
-        let stop = |byte: &u8| *byte == START || (!inside && matches!(*byte, ACK | NAK));
-        bytes.iter().position(stop).unwrap_or(bytes.len())
-    }
-}
-
-/// Judges a frame of the right length: a reply ends in 06 or 15, an energy meter's reply has its CRC.
-fn judge(frame: &[u8], reply: bool) -> Look {
-    let len = frame.len();
-    let last = frame[len - 1];
-    if (reply || frame[1] == 0x58) && !matches!(last, ACK | NAK) {
-        return Look::Bad(Bad { kind: "ack", len, at: len - 1, got: last.into(), want: ACK.into() });
-    }
-    if let [_, 0x51, _, _, _, _, _, _, _, cmd1 @ METER_CMD1, cmd2, data @ ..] = frame {
-        let data: [u8; 14] = array(data);
-        let (got, want) = (u16::from_be_bytes([data[12], data[13]]), crc16(*cmd1, *cmd2, &data));
-        if got != want {
-            return Look::Bad(Bad { kind: "checksum", len, at: len - 2, got, want });
-        }
-    }
-    Look::Good(len)
-}
-
-#[cfg(test)]
-#[path = "frame_tests.rs"]
-mod tests;

@@ -3,5 +3,6 @@
 pub mod checksum;
 pub mod decode;
 pub mod frame;
+pub mod framer;
 pub mod message;
 pub mod table;

@@ -1,5 +1,7 @@
 //! Claims about the host link.
 
+use super::super::frame::Command;
+use super::super::message::{Address, Outgoing};
 use super::super::table::rows;
 use super::*;
 
