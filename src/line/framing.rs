@@ -121,7 +121,11 @@ impl<G: Grammar> Scanner<G> {
         if self.at == self.buffer.len() || self.at >= COMPACT_AT {
             self.base += self.at as u64;
             self.ended = self.ended.map(|end| end.saturating_sub(self.at));
-            self.buffer.drain(..self.at);
+            if self.at == self.buffer.len() {
+                self.buffer.clear();
+            } else {
+                self.buffer.drain(..self.at);
+            }
             self.at = 0;
             self.grammar.moved();
         }
@@ -160,7 +164,7 @@ impl<G: Grammar> Scanner<G> {
                 return Some(Ok(self.consume(len)));
             }
             let here = self.base + self.at as u64;
-            if self.run.is_some_and(|run| run.until == here) {
+            if self.run.as_ref().is_some_and(|run| run.until == here) {
                 return self.close_run().map(Err);
             }
             let limit = self.ended.unwrap_or(self.buffer.len());
@@ -172,8 +176,12 @@ impl<G: Grammar> Scanner<G> {
                     None => continue,
                 }
             }
-            let inside = self.run.is_some_and(|run| here < run.until);
             let ended = self.ended.is_some();
+            let window = self.run.as_ref().map_or(0, |run| to_index(run.until.saturating_sub(here)));
+            let inside = window > 0;
+            if inside && self.pass_inside(limit.min(self.at + window), limit, ended) {
+                continue;
+            }
             let len = limit - self.at;
             match self.grammar.look(&self.buffer[..limit], self.at, ended, inside) {
                 Look::Good(len) if self.run.is_some() => {
@@ -184,17 +192,17 @@ impl<G: Grammar> Scanner<G> {
                 Look::More if !ended => return None,
                 Look::More => {
                     let bad = Bad { kind: "truncated", len, at: len, got: 0, want: 0 };
-                    if let Some(fault) = self.open_run(bad, inside) {
+                    if let Some(fault) = self.open_run(bad) {
                         return Some(Err(fault));
                     }
                 }
                 Look::Bad(bad) => {
-                    if let Some(fault) = self.open_run(bad, inside) {
+                    if let Some(fault) = self.open_run(bad) {
                         return Some(Err(fault));
                     }
                 }
                 Look::Nothing => {
-                    if let Some(fault) = self.pass(limit, inside) {
+                    if let Some(fault) = self.pass(limit) {
                         return Some(Err(fault));
                     }
                 }
@@ -215,21 +223,37 @@ impl<G: Grammar> Scanner<G> {
     }
 
     /// Starts a run at a failed candidate, or hands out the run before it, which must be told first.
-    fn open_run(&mut self, bad: Bad, inside: bool) -> Option<Fault> {
-        if !inside {
-            if self.run.is_some() {
-                return self.close_run();
-            }
-            let start = self.base + self.at as u64;
-            self.run = Some(Run { bad, start, until: start + bad.len as u64 });
+    fn open_run(&mut self, bad: Bad) -> Option<Fault> {
+        if self.run.is_some() {
+            return self.close_run();
         }
+        let start = self.base + self.at as u64;
+        self.run = Some(Run { bad, start, until: start + bad.len as u64 });
         self.at += 1;
         None
     }
 
-    /// Goes past bytes that start nothing.
-    fn pass(&mut self, limit: usize, inside: bool) -> Option<Fault> {
-        if !inside && self.grammar.idle(self.buffer[self.at]) {
+    /// Goes on within a failed candidate, up to `until`, as far as nothing there starts a good frame or may start
+    /// one; `true` if it went at all.
+    fn pass_inside(&mut self, until: usize, limit: usize, ended: bool) -> bool {
+        let start = self.at;
+        while self.at < until {
+            match self.grammar.look(&self.buffer[..limit], self.at, ended, true) {
+                Look::Good(_) => break,
+                Look::More if !ended => break,
+                Look::More | Look::Bad(_) => self.at += 1,
+                Look::Nothing => {
+                    self.at += 1;
+                    self.at += self.grammar.skip(&self.buffer[self.at..until], true);
+                }
+            }
+        }
+        self.at > start
+    }
+
+    /// Goes past bytes between frames that start nothing.
+    fn pass(&mut self, limit: usize) -> Option<Fault> {
+        if self.grammar.idle(self.buffer[self.at]) {
             if self.run.is_some() {
                 return self.close_run();
             }
@@ -237,13 +261,20 @@ impl<G: Grammar> Scanner<G> {
             self.idle += 1;
             return None;
         }
-        let start = self.base + self.at as u64;
-        let garbage = Bad { kind: "garbage", len: 0, at: 0, got: 0, want: 0 };
-        let run = self.run.get_or_insert(Run { bad: garbage, start, until: start });
-        let end = if inside { limit.min(self.at + to_index(run.until - start)) } else { limit };
-        self.at += 1;
-        self.at += self.grammar.skip(&self.buffer[self.at..end], inside);
-        None
+        if self.run.is_none() {
+            let start = self.base + self.at as u64;
+            let bad = Bad { kind: "garbage", len: 0, at: 0, got: 0, want: 0 };
+            self.run = Some(Run { bad, start, until: start });
+        }
+        let ended = self.ended.is_some();
+        loop {
+            self.at += 1;
+            self.at += self.grammar.skip(&self.buffer[self.at..limit], false);
+            let goes_on = self.buffer[..limit].get(self.at).is_some_and(|byte| !self.grammar.idle(*byte));
+            if !goes_on || self.grammar.look(&self.buffer[..limit], self.at, ended, false) != Look::Nothing {
+                return None;
+            }
+        }
     }
 }
 

@@ -362,6 +362,7 @@ impl Shape {
 }
 
 impl Grammar for Shape {
+    #[inline]
     fn look(&mut self, buffer: &[u8], at: usize, _ended: bool, _inside: bool) -> Look {
         let rest = &buffer[at..];
         if rest[0] != START {
@@ -396,10 +397,12 @@ impl Grammar for Shape {
         Look::Good(len)
     }
 
+    #[inline]
     fn idle(&self, byte: u8) -> bool {
         byte == WAKE_UP
     }
 
+    #[inline]
     fn skip(&self, bytes: &[u8], inside: bool) -> usize {
         let stop = |byte: &u8| *byte == START || (*byte == WAKE_UP && !inside);
         bytes.iter().position(stop).unwrap_or(bytes.len())
@@ -489,6 +492,23 @@ mod tests {
     }
 
     #[test]
+    fn good_frames_inside_the_data_of_a_bad_one_are_found() {
+        let inner = [voltage(), Request::read_address().emit(0), voltage()].concat();
+        let data: Vec<u8> = inner.iter().map(|byte| byte.wrapping_sub(OFFSET)).collect();
+        let mut bytes = vec![0x01, 0x02];
+        Frame { address: Address::ANY, control: 0x91, data: &data }.emit(0, &mut bytes);
+        assert_eq!(faults_and_frames(&bytes).1, 1);
+        let check = bytes.len() - 2;
+        bytes[check] ^= 1;
+        let (faults, frames) = faults_and_frames(&bytes);
+        assert_eq!(frames, 3);
+        assert_eq!(
+            faults.iter().map(|fault| (fault.kind, fault.len)).collect::<Vec<_>>(),
+            [("garbage", 2), ("checksum", 10), ("garbage", 2),]
+        );
+    }
+
+    #[test]
     fn wrong_ends_and_lengths_have_words_of_their_own() {
         let mut end = voltage();
         end[15] = 0x17;
@@ -511,6 +531,19 @@ mod tests {
         assert_eq!(framer.next().unwrap().unwrap_err().kind, "truncated");
         assert_eq!(framer.next().unwrap().unwrap().item(), Some((0x0201_0100, &[][..])));
         assert_eq!(framer.next(), None);
+    }
+
+    #[test]
+    fn silence_gives_up_nothing_that_comes_after_it() {
+        let mut framer = Framer::new();
+        framer.push(&voltage());
+        assert!(framer.next().is_some_and(|next| next.is_ok()));
+        framer.drop_partial();
+        let frame = voltage();
+        framer.push(&frame[..9]);
+        assert_eq!(framer.next(), None);
+        framer.push(&frame[9..]);
+        assert!(framer.next().is_some_and(|next| next.is_ok()));
     }
 
     #[test]

@@ -196,22 +196,32 @@ fn text(name: &'static str, shown: &str, value: &mut ItemValue) -> Option<()> {
 }
 
 fn figures(figure: Figure, places: &[To], data: &[u8], value: &mut ItemValue) -> Option<()> {
-    let exact = data.len() == figure.bytes || (places.len() > 1 && data.len().is_multiple_of(figure.bytes));
-    if !exact || data.is_empty() {
+    if let [place] = places {
+        let read = if data.len() == figure.bytes { read_figure(figure, data) } else { return None };
+        if matches!(read, Read::Absent) {
+            value.fields.push(("absent", Value::Flag(true)));
+        }
+        put(figure, *place, read, value);
+        return Some(());
+    }
+    if data.is_empty() || !data.len().is_multiple_of(figure.bytes) {
         return None;
     }
     for (chunk, place) in data.chunks_exact(figure.bytes).zip(places) {
-        match (place, read_figure(figure, chunk)) {
-            (_, Read::Absent) if places.len() > 1 => {}
-            (_, Read::Absent) => value.fields.push(("absent", Value::Flag(true))),
-            (_, Read::NotDecimal) => value.fields.push(("not_decimal", Value::Bytes(chunk.to_vec()))),
-            (To::Quantity(quantity), Read::Number(number)) => value.reading.set(*quantity, number),
-            (To::Field(name), Read::Number(number)) => {
-                value.fields.push((name, Value::Decimal(Decimal { value: number, digits: figure.digits })));
-            }
-        }
+        put(figure, *place, read_figure(figure, chunk), value);
     }
     Some(())
+}
+
+fn put(figure: Figure, place: To, read: Read, value: &mut ItemValue) {
+    match (place, read) {
+        (_, Read::Absent) => {}
+        (_, Read::NotDecimal) => value.fields.push(("not_decimal", Value::Flag(true))),
+        (To::Quantity(quantity), Read::Number(number)) => value.reading.set(quantity, number),
+        (To::Field(name), Read::Number(number)) => {
+            value.fields.push((name, Value::Decimal(Decimal { value: number, digits: figure.digits })));
+        }
+    }
 }
 
 enum Read {
@@ -221,25 +231,37 @@ enum Read {
 }
 
 fn read_figure(figure: Figure, bytes: &[u8]) -> Read {
-    if bytes.iter().all(|byte| *byte == 0xFF) {
+    let (packed, sign) = match *bytes {
+        [a, b] => (u32::from_le_bytes([a, b, 0, 0]), 1 << 15),
+        [a, b, c] => (u32::from_le_bytes([a, b, c, 0]), 1 << 23),
+        [a, b, c, d] => (u32::from_le_bytes([a, b, c, d]), 1 << 31),
+        _ => return Read::NotDecimal,
+    };
+    let all = sign | (sign - 1);
+    if packed == all {
         return Read::Absent;
     }
-    let mut number = 0_i64;
-    let mut negative = false;
-    for (index, &byte) in bytes.iter().rev().enumerate() {
-        let mut byte = byte;
-        if index == 0 && figure.signed {
-            negative = byte & 0x80 != 0;
-            byte &= 0x7F;
-        }
-        let (high, low) = (byte >> 4, byte & 0xF);
-        if high > 9 || low > 9 {
-            return Read::NotDecimal;
-        }
-        number = number * 100 + i64::from(high * 10 + low);
+    let negative = figure.signed && packed & sign != 0;
+    let magnitude = if figure.signed { packed & !sign } else { packed };
+    match unpack(magnitude) {
+        None => Read::NotDecimal,
+        Some(number) if negative => Read::Number(-number * figure.step),
+        Some(number) => Read::Number(number * figure.step),
     }
-    let number = number * figure.step;
-    Read::Number(if negative { -number } else { number })
+}
+
+/// The number that eight packed decimal digits spell; all digits at once, since this runs for every reading.
+fn unpack(packed: u32) -> Option<i64> {
+    const SIXES: u64 = 0x6666_6666;
+    let wide = u64::from(packed);
+    // Adding 6 to a digit above 9 carries into the next one.
+    let carries = ((wide + SIXES) ^ wide ^ SIXES) & 0x1_1111_1110;
+    if carries != 0 {
+        return None;
+    }
+    let pairs = packed - 6 * ((packed >> 4) & 0x0F0F_0F0F);
+    let fours = (pairs & 0x00FF_00FF) + 100 * ((pairs >> 8) & 0x00FF_00FF);
+    Some(i64::from((fours & 0xFFFF) + 10_000 * (fours >> 16)))
 }
 
 /// Packed digits of exactly `bytes` bytes as text, most significant first.
@@ -268,6 +290,20 @@ mod tests {
         assert_eq!(reading(POWER, &[0x12, 0x25, 0x00]), [(Quantity::Power, 251_200)]);
         assert_eq!(reading(POWER_FACTOR, &[0x01, 0x05]), [(Quantity::PowerFactor, 501)]);
         assert_eq!(reading(FREQUENCY, &[0x98, 0x49]), [(Quantity::Frequency, 49_980)]);
+    }
+
+    #[test]
+    fn every_packed_number_is_read_and_every_digit_above_nine_refused() {
+        for number in (0..=99_999_999).step_by(9_973) {
+            let packed = u32::from_str_radix(&number.to_string(), 16).unwrap();
+            assert_eq!(unpack(packed), Some(number));
+        }
+        assert_eq!(unpack(0x9999_9999), Some(99_999_999));
+        for place in 0..8 {
+            for digit in 0xA..=0xF {
+                assert_eq!(unpack(0x9999_9999 & !(0xF << (4 * place)) | digit << (4 * place)), None);
+            }
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ struct Shape;
 const MIN_INSIDE: usize = 5;
 
 impl Grammar for Shape {
+    #[inline]
     fn look(&mut self, buffer: &[u8], at: usize, ended: bool, inside: bool) -> Look {
         let rest = &buffer[at..];
         match rest {
@@ -77,13 +78,19 @@ impl Grammar for Shape {
         }
     }
 
+    #[inline]
     fn idle(&self, _byte: u8) -> bool {
         false
     }
 
+    #[inline]
     fn skip(&self, bytes: &[u8], inside: bool) -> usize {
-        let stop = |byte: &u8| *byte == START || (!inside && matches!(*byte, ACK | NAK));
-        bytes.iter().position(stop).unwrap_or(bytes.len())
+        let starts = |at: usize, byte: u8| match byte {
+            START => bytes.get(at + 1).is_none_or(|code| *code == NAK || row(*code).is_some()),
+            ACK | NAK => !inside,
+            _ => false,
+        };
+        bytes.iter().enumerate().position(|(at, byte)| starts(at, *byte)).unwrap_or(bytes.len())
     }
 }
 
