@@ -3,4 +3,7 @@
 
 mod architecture;
 mod framers;
+mod house;
+mod metering;
+mod switching;
 mod vectors;

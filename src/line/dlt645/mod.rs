@@ -10,3 +10,5 @@ pub mod plan;
 mod switching;
 
 pub use driver::Dlt645;
+pub use options::{BadOption, Closing, DeviceOptions, Expiring, Medium, Operator, Options, Password};
+pub use plan::names as plan_names;
