@@ -1,1 +1,4 @@
 //! Tests.
+
+mod mqtt;
+mod parts;
