@@ -763,3 +763,44 @@ async fn a_taken_port_is_named_in_health_and_taken_when_it_is_free() {
     health(&house.door(), "good").await;
     edge.stop().await;
 }
+
+#[tokio::test]
+async fn no_result_is_lost_however_often_the_wire_is_cut() {
+    let port = free_port();
+    let _broker = Mosquitto::start(port, None).await;
+    let wire = Wire::to(port).await;
+    let house = House::new();
+    let lamp = lamp("dlt645_000000004711");
+    house.show(&lamp);
+    let listener = Listener::on(port, &topic(&lamp, "result")).await;
+    let edge = Edge::start(house.door(), at(wire.port));
+    health(&house.door(), "good").await;
+    for round in 0..3 {
+        for n in 0..500 {
+            let reply_to = ReplyTo { transaction: Some(format!("{round}/{n}").into()), ..ReplyTo::default() };
+            house.settle(ended(&lamp.id, State::Confirmed, reply_to));
+            if n == 250 {
+                // Somewhere in the middle: what is in flight then is lost.
+                listener.find(|p| plain(p).1.contains(&format!("\"{round}/1"))).await;
+                wire.cut();
+            }
+        }
+        health(&house.door(), "broken").await;
+        wire.mend();
+        listener.find(|p| plain(p).1.contains(&format!("\"{round}/499\""))).await;
+        health(&house.door(), "good").await;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut order = Vec::new();
+    for (_, payload) in listener.all() {
+        let result: Value = serde_json::from_str(&payload).expect("JSON");
+        let transaction = result["transaction"].as_str().expect("a text").to_owned();
+        if seen.insert(transaction.clone()) {
+            order.push(transaction);
+        }
+    }
+    let wanted: Vec<String> =
+        (0..3).flat_map(|round| (0..500).map(move |n| format!("{round}/{n}"))).collect();
+    assert_eq!(order, wanted, "each result at least once, first seen in order");
+    edge.stop().await;
+}
