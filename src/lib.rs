@@ -10,5 +10,6 @@ pub mod door;
 pub mod hub;
 pub mod json;
 pub mod line;
+pub mod mqtt;
 pub mod port;
 pub mod source;

@@ -5,5 +5,7 @@ mod architecture;
 mod framers;
 mod house;
 mod metering;
+mod mqtt;
+mod parts;
 mod switching;
 mod vectors;

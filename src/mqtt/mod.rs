@@ -1,0 +1,52 @@
+//! The MQTT edge: a reader of the feed that keeps the broker's picture of the house, and the way in for commands.
+//!
+//! Pure files: [`settings`], [`topics`], [`discovery`], [`publish`], [`inbound`], [`window`], [`backoff`]. I/O:
+//! `session` and `link` (the client, rumqttc), `commands` (their way to the hub), [`broker`] (the embedded one, mqtt5).
+//! Spec: `protocol-spec/mqtt.md`.
+
+use tokio::sync::watch;
+
+use crate::door::Door;
+
+pub mod backoff;
+#[cfg(feature = "broker")]
+pub mod broker;
+mod commands;
+pub mod discovery;
+pub mod inbound;
+mod link;
+pub mod publish;
+mod session;
+pub mod settings;
+pub mod topics;
+pub mod window;
+
+pub use settings::{Address, BrokerChoice, Login, Secret, Settings};
+
+/// The part of health, and the name of the reader's position.
+const PART: &str = "broker";
+/// The name under which the position in the feed is kept.
+const READER: &str = "mqtt";
+
+/// Publishes and takes commands until `stop` turns true; then says `offline` (or clears its topics) and disconnects.
+/// Never ends because a broker is away: health says why, and it is tried again for ever. `seed` spreads the waits.
+pub async fn run(door: Door, settings: Settings, seed: u64, stop: watch::Receiver<bool>) {
+    match settings.broker.clone() {
+        BrokerChoice::External(address) => session::run(&door, &settings, &address, seed, stop).await,
+        #[cfg(feature = "broker")]
+        BrokerChoice::Embedded { listen, users } => {
+            broker::serve(&door, &settings, (listen, &users), seed, stop).await;
+        }
+        #[cfg(not(feature = "broker"))]
+        BrokerChoice::Embedded { .. } => {
+            let why = "this build has no embedded broker; set `mqtt.broker` to an address";
+            door.set_part(PART, crate::source::Part::Broken(why.into()));
+            stopped(&mut stop.clone()).await;
+        }
+    }
+}
+
+/// Waits until it is time to stop; whoever drops the other end wants that, too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
