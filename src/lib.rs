@@ -3,8 +3,10 @@
 //! The map, from the pure heart outwards; imports run one way, left to right, and `tests/it/architecture.rs` keeps it so:
 //! [`device`] ← [`line`] ← hub ← config, json, record, edges' pure files ← door ← port, store, log, edges' I/O ← run ← cli.
 
+pub mod cli;
 pub mod device;
 pub mod door;
+pub mod http;
 pub mod hub;
 pub mod json;
 pub mod line;

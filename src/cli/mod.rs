@@ -1,0 +1,7 @@
+//! The command line: one thin file per verb.
+
+pub mod client;
+pub mod events;
+pub mod sockets;
+pub mod sse;
+pub mod switch;
