@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod device;
 pub mod door;
+pub mod http;
 pub mod hub;
 pub mod json;
 pub mod line;
