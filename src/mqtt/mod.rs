@@ -21,7 +21,7 @@ pub mod settings;
 pub mod topics;
 pub mod window;
 
-pub use settings::{Address, BrokerChoice, Login, Secret, Settings};
+pub use settings::{Address, BadAddress, BrokerChoice, Login, Secret, Settings};
 
 /// The part of health, and the name of the reader's position.
 const PART: &str = "broker";
