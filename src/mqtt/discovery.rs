@@ -211,8 +211,9 @@ fn components(topics: &Topics, first: &Device, device: &Device) -> Vec<Component
 
 fn sensor(state_topic: String, measured: Measured, naming: Naming) -> Map<String, Value> {
     let row = measured.quantity.row();
-    // A missing key would log a warning in Home Assistant; an empty result is ignored.
-    let template = format!("{{{{ value_json.{} | default('') }}}}", row.json_name);
+    // A missing key, or a cleared topic, would log an error in Home Assistant; an empty result is ignored.
+    let template =
+        format!("{{{{ value_json.{} | default('') if value_json is defined else '' }}}}", row.json_name);
     let mut fields = object(json!({
         "dev_cla": row.device_class, "stat_cla": row.state_class,
         "stat_t": state_topic, "val_tpl": template,
@@ -302,7 +303,7 @@ mod tests {
                 "p": "sensor", "uniq_id": "plugline_insteon_2c0d11_power", "dev_cla": "power",
                 "stat_cla": "measurement", "unit_of_meas": "W", "exp_aft": 62,
                 "stat_t": "p/gw_aaaaaaaaaa/device/insteon_2c0d11/reading",
-                "val_tpl": "{{ value_json.power_w | default('') }}", "avty_mode": "all",
+                "val_tpl": "{{ value_json.power_w | default('') if value_json is defined else '' }}", "avty_mode": "all",
                 "avty": [
                     {"t": "p/gw_aaaaaaaaaa/status"}, {"t": "p/gw_aaaaaaaaaa/line/mains"},
                     {"t": "p/gw_aaaaaaaaaa/device/insteon_2c0d11/availability"},

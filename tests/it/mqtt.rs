@@ -804,3 +804,44 @@ async fn no_result_is_lost_however_often_the_wire_is_cut() {
     assert_eq!(order, wanted, "each result at least once, first seen in order");
     edge.stop().await;
 }
+
+const SPEC: &str = include_str!("../../protocol-spec/mqtt.md");
+
+/// Topics and objects of the indented examples of the specification.
+fn examples() -> Vec<(&'static str, Value)> {
+    let mut topic = "";
+    let mut found = Vec::new();
+    for line in SPEC.lines().filter_map(|line| line.strip_prefix("    ")) {
+        match line.find('{') {
+            Some(at) => {
+                let (before, text) = line.split_at(at);
+                let value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                let words = before.trim_matches(['→', '←', ' ']);
+                found.push((if words.is_empty() { topic } else { words }, value));
+            }
+            None => topic = line.trim(),
+        }
+    }
+    found
+}
+
+#[test]
+fn the_specification_shows_what_is_published() {
+    let told: Vec<Value> = examples()
+        .into_iter()
+        .filter(|(topic, _)| topic.ends_with("/reading"))
+        .map(|(_, value)| value)
+        .collect();
+    let mut reading = Reading::of(Quantity::Power, 41_700);
+    reading.set(Quantity::Energy, 260_000);
+    reading.set(Quantity::Voltage, 230_000);
+    let stamped = StampedReading { unix_ms: 1_795_000_000_000, reading };
+    let view = plugline::json::text(&plugline::json::ReadingView::from(stamped));
+    assert_eq!(told, [serde_json::from_str::<Value>(&view).expect("JSON")]);
+    for (_, word) in plugline::mqtt::topics::LEAVES {
+        assert!(SPEC.contains(&format!("`device/{{id}}/{word}`")), "{word} is not in the table of topics");
+    }
+    for (state, word) in plugline::hub::command::STATES {
+        assert_eq!(SPEC.contains(&format!("| `{word}` |")), state.settled(), "{word}");
+    }
+}
