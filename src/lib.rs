@@ -8,4 +8,5 @@ pub mod door;
 pub mod hub;
 pub mod json;
 pub mod line;
+pub mod record;
 pub mod source;
