@@ -252,6 +252,15 @@ text_id! {
     Epoch, 8
 }
 
+/// Whose log it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The life of its log.
+    pub epoch: Epoch,
+}
+
 /// Where a device sits on its line: the dialect's own spelling of the address, and the channel of a thing with several relays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {

@@ -5,12 +5,11 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::device::{Decimal, Device, Reading, StampedReading};
+use crate::device::{Decimal, Device, Identity, Reading, StampedReading};
 use crate::hub::LineHealth;
 use crate::hub::command::{Action, Command, STATES};
 use crate::hub::feed::{Body, Change, Event, GapReason, GatewayEvent};
 use crate::line::{Cause, Outcome};
-use crate::source::Identity;
 
 /// RFC 3339 in UTC with milliseconds.
 #[must_use]

@@ -3,10 +3,12 @@
 //! The map, from the pure heart outwards; imports run one way, left to right, and `tests/it/architecture.rs` keeps it so:
 //! [`device`] ← [`line`] ← hub ← config, json, record, edges' pure files ← door ← port, store, log, edges' I/O ← run ← cli.
 
+pub mod config;
 pub mod device;
 pub mod door;
 pub mod hub;
 pub mod json;
 pub mod line;
+pub mod port;
 pub mod record;
 pub mod source;

@@ -5,20 +5,12 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::device::{CommandId, Device, DeviceId, Epoch, GatewayId};
+pub use crate::device::Identity;
+use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
 use crate::hub::feed::Event;
 use crate::hub::{Answer, LineHealth, Request};
 use crate::json;
-
-/// Whose log it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The gateway.
-    pub gateway: GatewayId,
-    /// The life of its log.
-    pub epoch: Epoch,
-}
 
 /// An event and its JSON, made at the first use and shared by all readers.
 #[derive(Debug)]

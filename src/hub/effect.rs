@@ -146,6 +146,8 @@ pub enum Effect {
     Reopen(LineIndex, SerialSettings),
     /// Keep records, then tell the hub that they are on disk.
     Persist(Persisted, Vec<Record>),
+    /// Keep devices as they are now, with a [`Record::Checkpoint`] of the last number given.
+    Checkpoint(Vec<Record>),
     /// Number an event and show it to everybody.
     Event(Fresh),
     /// What people see of a device is now this.

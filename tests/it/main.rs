@@ -1,1 +1,3 @@
-//! Tests.
+//! The integration tests: one binary, claims as names.
+
+mod architecture;

@@ -1,0 +1,3 @@
+//! The configuration, validated once into types; nothing re-checks it later.
+mod file;
+pub use file::ConfigError;

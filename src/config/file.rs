@@ -1,0 +1,226 @@
+//! The configuration file as written: its tables and keys, environment overrides, and where an error stands. Pure.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Prefix of environment variables that override keys: `PLUGLINE__HTTP__LISTEN`.
+const ENV_PREFIX: &str = "PLUGLINE__";
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) http: Http,
+    pub(super) mqtt: Mqtt,
+    pub(super) line: Vec<Line>,
+    pub(super) store: Store,
+    pub(super) site: Site,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub(super) listen: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Mqtt {
+    pub(super) broker: Option<Spanned<String>>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<Spanned<PathBuf>>,
+    pub(super) base: Option<Spanned<String>>,
+    pub(super) discovery_prefix: Option<Spanned<String>>,
+    pub(super) embedded: Embedded,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Embedded {
+    pub(super) listen: Option<Spanned<String>>,
+    pub(super) user: Vec<User>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) password_file: Spanned<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) dialect: Spanned<String>,
+    pub(super) port: Spanned<String>,
+    pub(super) baud: Option<Spanned<u32>>,
+    pub(super) medium: Option<Spanned<String>>,
+    pub(super) wake_up: Option<Spanned<u8>>,
+    pub(super) expiry: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) periods: BTreeMap<String, Spanned<u32>>,
+    #[serde(default)]
+    pub(super) device: Vec<Device>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Device {
+    pub(super) address: Spanned<String>,
+    pub(super) name: Option<String>,
+    pub(super) password_file: Option<Spanned<PathBuf>>,
+    pub(super) operator: Option<Spanned<String>>,
+    pub(super) close: Option<Spanned<String>>,
+    pub(super) relay: Option<bool>,
+    pub(super) export: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Store {
+    pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Site {
+    pub(super) timezone: Option<Spanned<String>>,
+}
+
+/// An error in the configuration: where it stands, what is wrong, the way out.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{text}", position.map(|(line, column)| format!("line {line}, column {column}: ")).unwrap_or_default())]
+pub struct ConfigError {
+    /// Line and column, from 1; `None` when it stands in no one place or came from the environment.
+    pub position: Option<(usize, usize)>,
+    /// What is wrong, and what is wanted.
+    pub text: String,
+}
+
+impl ConfigError {
+    pub(super) fn at<T>(text_of_file: &str, place: &Spanned<T>, text: impl Into<String>) -> Self {
+        Self { position: Some(position(text_of_file, place.span().start)), text: text.into() }
+    }
+
+    pub(super) fn anywhere(text: impl Into<String>) -> Self {
+        Self { position: None, text: text.into() }
+    }
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// Reads the text of a file, with the environment's overrides; gives the file and the text that its spans point into.
+///
+/// # Errors
+/// [`ConfigError`] for bad TOML, unknown keys (with the nearest known one) and values of the wrong type.
+pub(super) fn read(
+    text: &str,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<(File, String), ConfigError> {
+    let file: File = toml::from_str(text).map_err(|error| from_toml(text, &error))?;
+    let overrides: Vec<(String, String)> =
+        environment.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+    if overrides.is_empty() {
+        return Ok((file, text.to_owned()));
+    }
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| from_toml(text, &error))?;
+    for (name, value) in &overrides {
+        let path: Vec<String> = name[ENV_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+        insert(&mut table, &path, value)
+            .ok_or_else(|| ConfigError::anywhere(format!("{name}: names no key of a table")))?;
+    }
+    let merged = table.to_string();
+    let file = toml::from_str(&merged).map_err(|error| {
+        let names: Vec<&str> = overrides.iter().map(|(name, _)| name.as_str()).collect();
+        let inner = from_toml(&merged, &error);
+        ConfigError::anywhere(format!("{} (with {} from the environment)", inner.text, names.join(", ")))
+    })?;
+    Ok((file, merged))
+}
+
+fn insert(table: &mut toml::Table, path: &[String], value: &str) -> Option<()> {
+    let (key, rest) = path.split_first()?;
+    if rest.is_empty() {
+        table.insert(key.clone(), scalar(value));
+        return Some(());
+    }
+    let inner = table.entry(key.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    insert(inner.as_table_mut()?, rest, value)
+}
+
+/// A number or a truth value where it reads as one, else text.
+fn scalar(value: &str) -> toml::Value {
+    if let Ok(number) = value.parse::<i64>() {
+        return toml::Value::Integer(number);
+    }
+    match value {
+        "true" => toml::Value::Boolean(true),
+        "false" => toml::Value::Boolean(false),
+        text => toml::Value::String(text.to_owned()),
+    }
+}
+
+fn from_toml(text: &str, error: &toml::de::Error) -> ConfigError {
+    let message = error.message();
+    let hint = nearest(message).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
+    let position = error.span().map(|span| position(text, span.start));
+    ConfigError { position, text: format!("{message}{hint}") }
+}
+
+/// For "unknown field `x`, expected …": the expected word that is nearest to `x`.
+fn nearest(message: &str) -> Option<&str> {
+    let mut words = message.split('`').skip(1).step_by(2);
+    let given = message.starts_with("unknown field").then(|| words.next()).flatten()?;
+    words.max_by(|a, b| strsim::jaro_winkler(given, a).total_cmp(&strsim::jaro_winkler(given, b)))
+}
+
+/// The nearest of `known` to a word that is none of them.
+pub(super) fn suggest(given: &str, known: &[&str]) -> String {
+    let listed = known.join("`, `");
+    format!("`{given}` is not one of `{listed}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(text: &str) -> ConfigError {
+        read(text, std::iter::empty()).expect_err("it is wrong")
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_where_it_stands_with_the_nearest_known_one() {
+        let error = error_of("[http]\nlisten = \"127.0.0.1:0\"\n\n[mqtt]\nbrokr = \"embedded\"\n");
+        assert_eq!(error.position, Some((5, 1)));
+        assert!(error.text.ends_with("did you mean `broker`?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_refused_where_it_stands() {
+        let error = error_of("[http]\nlisten = 8480\n");
+        assert_eq!(error.position, Some((2, 10)), "{error}");
+    }
+
+    #[test]
+    fn the_environment_beats_the_file() {
+        let environment = [("PLUGLINE__HTTP__LISTEN".to_owned(), "127.0.0.1:1".to_owned())];
+        let (file, _) =
+            read("[http]\nlisten = \"127.0.0.1:2\"\n", environment.into_iter()).expect("it is right");
+        assert_eq!(file.http.listen.expect("it is set").get_ref(), "127.0.0.1:1");
+    }
+
+    #[test]
+    fn an_override_that_names_no_key_says_which_variable() {
+        let environment = [("PLUGLINE__HTTP__LISTN".to_owned(), "127.0.0.1:1".to_owned())];
+        let error = read("", environment.into_iter()).expect_err("it is wrong");
+        assert!(error.text.contains("PLUGLINE__HTTP__LISTN"), "{error}");
+    }
+}

@@ -1,0 +1,304 @@
+//! The hub's side of commands: taking them in, starting them, settling each exactly once. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::device::{CommandId, Device, Moment, Now};
+use crate::hub::Hub;
+use crate::hub::command::{Action, Command, State};
+use crate::hub::effect::{
+    Answer, Effect, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request, RequestId, Wish,
+};
+use crate::hub::feed::Body;
+use crate::hub::lane::{Job, Slot};
+use crate::line::{Operation, Outcome};
+
+/// Commands that may wait for one device.
+pub(super) const QUEUE_MAX: usize = 50;
+
+/// Settled commands are kept this long, so that their callers can still ask.
+const SETTLED_KEPT_MS: i64 = 24 * 3600 * 1000;
+
+/// Settled commands kept at most; the oldest go first.
+const SETTLED_MAX: usize = 1000;
+
+/// A command and what the hub needs to run it.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) command: Command,
+    lane: Option<LineIndex>,
+    expires: Moment,
+}
+
+/// A small generator of numbers that need not be secret (splitmix64 by Sebastiano Vigna, public domain).
+#[derive(Debug)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn command_id(&mut self, unix_ms: i64) -> CommandId {
+        let random = (u128::from(self.roll()) << 64) | u128::from(self.roll());
+        let ulid = ulid::Ulid::from_parts(unix_ms.unsigned_abs(), random);
+        let text = format!("cmd_{}", ulid.to_string().to_ascii_lowercase());
+        CommandId::parse(&text).expect("26 characters of Crockford's base32 behind a prefix")
+    }
+}
+
+impl Hub {
+    /// Somebody asks for something; answered by [`Effect::Answer`] with the same id.
+    pub fn handle_request(&mut self, id: RequestId, request: Request, now: Now) {
+        let answer = match request {
+            Request::Ping => Ok((None, None)),
+            Request::Command(new) => self.accept(new, now),
+            Request::Cancel(command) => self.cancel(&command, now),
+        };
+        let (after, answer): (_, Answer) = match answer {
+            Ok((after, command)) => (after, Ok(command)),
+            Err(refused) => (None, Err(refused)),
+        };
+        self.outputs.push_back(Output { after, effect: Effect::Answer(id, answer) });
+        for index in 0..self.lanes.len() {
+            self.turn(LineIndex(index), now);
+        }
+    }
+
+    fn accept(&mut self, new: NewCommand, now: Now) -> Accepted {
+        let Some(member) = self.registry.get(&new.device) else {
+            return Err(Refused::UnknownDevice(new.device));
+        };
+        let device = Arc::clone(&member.device);
+        let action = absolute(&device, new.wish)?;
+        let waiting = self.open_for(&device).count();
+        if waiting >= QUEUE_MAX {
+            return Err(Refused::QueueFull { device: device.id.clone(), limit: QUEUE_MAX });
+        }
+        let lane = self.lanes.iter().position(|lane| lane.name == device.line).map(LineIndex);
+        self.supersede(&device, action, now);
+        let command = self.new_command(&new, action, now);
+        let id = command.id.clone();
+        let pending = Pending { command, lane, expires: now.mono + new.ttl };
+        self.commands.insert(id.clone(), pending);
+        // On a quiet line the command starts as soon as this record is on disk, without a second one.
+        let straight = lane.filter(|lane| self.lanes[lane.0].idle() && self.lanes[lane.0].waiting.is_empty());
+        let accepted = Arc::new(self.commands[&id].command.clone());
+        let pending = self.commands.get_mut(&id).expect("inserted above");
+        pending.command.started = straight.is_some();
+        pending.command.enter(State::Queued, now.unix_ms);
+        let queued = Arc::new(pending.command.clone());
+        let ticket = self.persist(vec![Record::Command(Arc::clone(&queued))]);
+        for shown in [&accepted, &queued] {
+            self.show_command(shown, ticket, now);
+        }
+        match (straight, lane) {
+            (Some(lane), _) => self.lanes[lane.0].slot = Some(Slot::Reserved(id, ticket)),
+            (None, Some(lane)) => self.lanes[lane.0].waiting.push_back(id),
+            (None, None) => {}
+        }
+        Ok((Some(ticket), Some(queued)))
+    }
+
+    fn new_command(&mut self, new: &NewCommand, action: Action, now: Now) -> Command {
+        let ttl_ms = i64::try_from(new.ttl.as_millis()).unwrap_or(i64::MAX);
+        let mut command = Command {
+            id: self.dice.command_id(now.unix_ms),
+            device: new.device.clone(),
+            action,
+            state: State::Accepted,
+            version: 1,
+            outcome: None,
+            error: None,
+            attempts: 0,
+            created_unix_ms: now.unix_ms,
+            expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
+            times_unix_ms: Default::default(),
+            requested_by: Arc::clone(&new.requested_by),
+            idempotency_key: new.idempotency_key.clone(),
+            reply_to: new.reply_to.clone(),
+            started: false,
+        };
+        command.times_unix_ms[State::Accepted as usize] = Some(now.unix_ms);
+        command
+    }
+
+    fn open_for<'a>(&'a self, device: &'a Device) -> impl Iterator<Item = &'a Pending> {
+        let open = self.commands.values().filter(|pending| !pending.command.state.settled());
+        open.filter(|pending| pending.command.device == device.id)
+    }
+
+    /// A newer switch takes the place of those that still wait for the same relay.
+    fn supersede(&mut self, device: &Device, action: Action, now: Now) {
+        if !matches!(action, Action::Switch { .. }) {
+            return;
+        }
+        let waiting = self.open_for(device).map(|pending| &pending.command);
+        let older: Vec<CommandId> = waiting
+            .filter(|command| !command.started && matches!(command.action, Action::Switch { .. }))
+            .map(|command| command.id.clone())
+            .collect();
+        for id in older {
+            self.advance(&id, now, |command| command.enter(State::Superseded, now.unix_ms));
+        }
+    }
+
+    fn cancel(&mut self, id: &CommandId, now: Now) -> Accepted {
+        let Some(pending) = self.commands.get(id) else { return Err(Refused::UnknownCommand(id.clone())) };
+        if pending.command.started || pending.command.state.settled() {
+            return Err(Refused::NotQueued(id.clone()));
+        }
+        let done = self.advance(id, now, |command| command.enter(State::Cancelled, now.unix_ms));
+        let (ticket, command) = done.expect("it is there and has not settled");
+        Ok((Some(ticket), Some(command)))
+    }
+
+    /// Takes back a command from disk. One that was started before the gateway ended may have had its effect.
+    pub(super) fn restore_command(&mut self, command: Command, now: Now) {
+        let left_ms = u64::try_from(command.expires_unix_ms - now.unix_ms).unwrap_or(0);
+        let member = self.registry.get(&command.device);
+        let line = member.map(|member| member.device.line.clone());
+        let lane = self.lanes.iter().position(|lane| Some(&lane.name) == line.as_ref()).map(LineIndex);
+        let (id, settled, started) = (command.id.clone(), command.state.settled(), command.started);
+        self.effect(Effect::ShowCommand(Arc::new(command.clone())));
+        let expires = now.mono + Duration::from_millis(left_ms);
+        self.commands.insert(id.clone(), Pending { command, lane, expires });
+        if settled {
+            return;
+        }
+        if started {
+            let detail = "the gateway restarted while the command was on its way";
+            self.advance(&id, now, |command| {
+                command.fail(Outcome::Unknown, "restarted", detail, now.unix_ms);
+            });
+        } else if let Some(lane) = lane {
+            self.lanes[lane.0].waiting.push_back(id);
+        }
+    }
+
+    /// Takes the oldest waiting command of a line and writes down that it is about to start; `true` if there was one.
+    pub(super) fn reserve_command(&mut self, line: LineIndex, now: Now) -> bool {
+        while let Some(id) = self.lanes[line.0].waiting.pop_front() {
+            let Some(pending) = self.commands.get_mut(&id) else { continue };
+            if pending.command.state.settled() {
+                continue;
+            }
+            if pending.expires <= now.mono {
+                self.advance(&id, now, |command| command.enter(State::Expired, now.unix_ms));
+                continue;
+            }
+            pending.command.started = true;
+            let record = Record::Command(Arc::new(pending.command.clone()));
+            let ticket = self.persist(vec![record]);
+            self.lanes[line.0].slot = Some(Slot::Reserved(id, ticket));
+            return true;
+        }
+        false
+    }
+
+    /// The command's time has run out (or it is gone).
+    pub(super) fn expired(&self, id: &CommandId, now: Now) -> bool {
+        self.commands.get(id).is_none_or(|pending| pending.expires <= now.mono)
+    }
+
+    pub(super) fn start_command(&mut self, line: LineIndex, id: &CommandId, now: Now) {
+        let Some(pending) = self.commands.get(id) else { return };
+        let (action, expired) = (pending.command.action, self.expired(id, now));
+        let target = self.registry.get(&pending.command.device).map(|member| member.device.target.clone());
+        let Some(target) = target.filter(|_| !expired) else {
+            self.advance(id, now, |command| command.enter(State::Expired, now.unix_ms));
+            return;
+        };
+        let operation = match action {
+            Action::Switch { on } => Operation::Switch { target, on },
+            Action::Read | Action::Identify { .. } => Operation::Read { target },
+        };
+        self.start(line, operation, Job::Command(id.clone()), now);
+    }
+
+    pub(super) fn expire_commands(&mut self, now: Now) {
+        let waiting = self.commands.values().filter(|pending| {
+            let command = &pending.command;
+            !command.started && !command.state.settled() && pending.expires <= now.mono
+        });
+        let expired: Vec<CommandId> = waiting.map(|pending| pending.command.id.clone()).collect();
+        for id in expired {
+            self.advance(&id, now, |command| command.enter(State::Expired, now.unix_ms));
+        }
+        self.forget_commands(now);
+    }
+
+    /// Forgets commands that settled long ago. Ids sort by the time they were taken in.
+    fn forget_commands(&mut self, now: Now) {
+        let settled = self.commands.values().filter(|pending| pending.command.state.settled());
+        let mut over = settled.clone().count().saturating_sub(SETTLED_MAX);
+        let old = settled.filter(|pending| {
+            let aged = pending.command.created_unix_ms < now.unix_ms - SETTLED_KEPT_MS;
+            let crowded = over > 0;
+            over = over.saturating_sub(1);
+            aged || crowded
+        });
+        let old: Vec<CommandId> = old.map(|pending| pending.command.id.clone()).collect();
+        if old.is_empty() {
+            return;
+        }
+        for id in &old {
+            self.commands.remove(id);
+            self.effect(Effect::HideCommand(id.clone()));
+        }
+        self.persist(old.into_iter().map(Record::CommandGone).collect());
+    }
+
+    /// Changes a command that has not settled, keeps it, and shows it once it is on disk.
+    pub(super) fn advance(
+        &mut self,
+        id: &CommandId,
+        now: Now,
+        with: impl FnOnce(&mut Command),
+    ) -> Option<(Persisted, Arc<Command>)> {
+        let pending = self.commands.get_mut(id)?;
+        if pending.command.state.settled() {
+            return None;
+        }
+        with(&mut pending.command);
+        let command = Arc::new(pending.command.clone());
+        if command.state.settled()
+            && let Some(lane) = pending.lane
+        {
+            self.lanes[lane.0].waiting.retain(|waiting| waiting != id);
+        }
+        let ticket = self.persist(vec![Record::Command(Arc::clone(&command))]);
+        self.show_command(&command, ticket, now);
+        Some((ticket, command))
+    }
+
+    fn show_command(&mut self, command: &Arc<Command>, ticket: Persisted, now: Now) {
+        let shown = Effect::ShowCommand(Arc::clone(command));
+        self.outputs.push_back(Output { after: Some(ticket), effect: shown });
+        self.event(Some(&command.device), Body::Command(Arc::clone(command)), Some(ticket), now);
+    }
+}
+
+type Accepted = Result<(Option<Persisted>, Option<Arc<Command>>), Refused>;
+
+fn absolute(device: &Device, wish: Wish) -> Result<Action, Refused> {
+    let unsupported = |command| Refused::NotSupported { device: device.id.clone(), command };
+    let relay = device.abilities.relay;
+    match wish {
+        Wish::Toggle if !relay => Err(unsupported("switch")),
+        Wish::Toggle => match device.relay {
+            Some(on) => Ok(Action::Switch { on: !on }),
+            None => Err(Refused::StateUnknown(device.id.clone())),
+        },
+        Wish::Do(Action::Switch { .. }) if !relay => Err(unsupported("switch")),
+        Wish::Do(Action::Identify { .. }) => Err(unsupported("identify")),
+        Wish::Do(action) => Ok(action),
+    }
+}
