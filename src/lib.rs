@@ -9,6 +9,7 @@ pub mod door;
 pub mod hub;
 pub mod json;
 pub mod line;
+pub mod log;
 pub mod port;
 pub mod record;
 pub mod source;
