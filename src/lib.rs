@@ -13,3 +13,4 @@ pub mod log;
 pub mod port;
 pub mod record;
 pub mod source;
+pub mod store;
