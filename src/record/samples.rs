@@ -1,0 +1,170 @@
+//! Nouns for the tests of what is stored: one of each kind, and proptest strategies over them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::device::{
+    Abilities, CommandId, Device, DeviceId, LineName, Measured, QUANTITIES, Quantity, Reading,
+    StampedReading, Target,
+};
+use crate::hub::command::{Action, Command, CommandError, ReplyTo, STATES};
+use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, Notification};
+use crate::line::{Cause, Outcome};
+
+pub(crate) fn device(id: &str) -> Device {
+    Device {
+        id: DeviceId::parse(id).unwrap(),
+        name: "Kettle \"left\" \u{1f4a1}".into(),
+        line: LineName::parse("dlt645").unwrap(),
+        dialect: "dlt645".into(),
+        target: Target { address: "000000004711".into(), channel: None },
+        model: None,
+        abilities: Abilities { relay: true, dim: false },
+        measured: Arc::new([Measured { quantity: Quantity::Power, period: Some(Duration::from_secs(60)) }]),
+        relay: None,
+        online: Some(true),
+        last_seen_unix_ms: None,
+        last_reading: None,
+    }
+}
+
+pub(crate) fn command(id: &str) -> Command {
+    let mut times_unix_ms = [None; STATES.len()];
+    times_unix_ms[0] = Some(1_795_000_000_000);
+    Command {
+        id: CommandId::parse(id).unwrap(),
+        device: DeviceId::parse("dlt645_000000004711").unwrap(),
+        action: Action::Switch { on: true },
+        state: STATES[0].0,
+        version: 1,
+        outcome: None,
+        error: None,
+        attempts: 0,
+        created_unix_ms: 1_795_000_000_000,
+        expires_unix_ms: 1_795_000_030_000,
+        times_unix_ms,
+        requested_by: "http".into(),
+        idempotency_key: None,
+        reply_to: ReplyTo::default(),
+        started: false,
+    }
+}
+
+/// The reading of four quantities that the figures speak of.
+pub(crate) fn reading(seq: u64, power_mw: i64) -> Event {
+    let mut reading = Reading::of(Quantity::Power, power_mw);
+    reading.set(Quantity::Energy, 1_234_567_890);
+    reading.set(Quantity::Voltage, 231_400);
+    reading.set(Quantity::Current, 1_804);
+    let device = DeviceId::parse("dlt645_000000004711");
+    Event { seq, fresh: fresh(device, Body::Reading(reading)) }
+}
+
+pub(crate) fn gateway(seq: u64, about: GatewayEvent) -> Event {
+    Event { seq, fresh: fresh(None, Body::Gateway(about)) }
+}
+
+fn fresh(device: Option<DeviceId>, body: Body) -> Fresh {
+    Fresh { unix_ms: 1_795_000_000_123, t_estimated: false, late: false, estimated: false, device, body }
+}
+
+fn text() -> impl Strategy<Value = Arc<str>> {
+    "\\PC{0,12}".prop_map(Into::into)
+}
+
+fn any_reading() -> impl Strategy<Value = Reading> {
+    prop::array::uniform8(any::<Option<i64>>()).prop_map(|values| {
+        let mut reading = Reading::default();
+        for (row, value) in QUANTITIES.iter().zip(values) {
+            value.into_iter().for_each(|value| reading.set(row.quantity, value));
+        }
+        reading
+    })
+}
+
+fn some<T: Clone + std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strategy<Value = Option<T>> {
+    prop::option::of(of)
+}
+
+pub(crate) fn any_device() -> impl Strategy<Value = Device> {
+    let state = (any::<Option<bool>>(), any::<Option<bool>>(), any::<Option<i64>>());
+    let last = some((any::<i64>(), any_reading()));
+    (text(), some(text()), any::<Option<u8>>(), state, last).prop_map(
+        |(name, model, channel, state, last)| {
+            let (relay, online, last_seen_unix_ms) = state;
+            let mut of = device("insteon_1a777b");
+            of.target.channel = channel;
+            let last_reading = last.map(|(unix_ms, reading)| StampedReading { unix_ms, reading });
+            Device { name, model, relay, online, last_seen_unix_ms, last_reading, ..of }
+        },
+    )
+}
+
+pub(crate) fn any_command() -> impl Strategy<Value = Command> {
+    let action = prop_oneof![
+        any::<bool>().prop_map(|on| Action::Switch { on }),
+        Just(Action::Read),
+        any::<u16>().prop_map(|seconds| Action::Identify { seconds }),
+    ];
+    let end = (
+        some(prop_oneof![Just(Outcome::NotApplied), Just(Outcome::Unknown)]),
+        some((text(), text()).prop_map(|(code, detail)| CommandError { code, detail })),
+    );
+    let reply = (some(text()), some(text()), some(prop::collection::vec(any::<u8>(), 0..9)));
+    let times = prop::collection::vec(any::<Option<i64>>(), STATES.len());
+    (action, 0..STATES.len(), end, reply, (times, some(text()), any::<bool>())).prop_map(
+        |(action, state, (outcome, error), (transaction, response_topic, correlation), rest)| {
+            let (times, idempotency_key, started) = rest;
+            let mut of = command("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r");
+            of.times_unix_ms.copy_from_slice(&times);
+            let reply_to = ReplyTo { transaction, response_topic, correlation: correlation.map(Into::into) };
+            let state = STATES[state].0;
+            Command { action, state, outcome, error, reply_to, idempotency_key, started, ..of }
+        },
+    )
+}
+
+fn any_gateway_event() -> impl Strategy<Value = GatewayEvent> {
+    let line = || "[a-z0-9_]{1,16}".prop_map(|line| LineName::parse(&line).unwrap());
+    prop_oneof![
+        text().prop_map(|version| GatewayEvent::Started { version }),
+        Just(GatewayEvent::Stopping),
+        line().prop_map(|line| GatewayEvent::LineUp { line }),
+        (line(), text()).prop_map(|(line, reason)| GatewayEvent::LineDown { line, reason }),
+        (line(), text()).prop_map(|(line, address)| GatewayEvent::ForeignDevice { line, address }),
+        any::<i64>().prop_map(|step_ms| GatewayEvent::ClockStep { step_ms }),
+        (any::<u64>(), any::<u64>()).prop_map(|(from, to)| GatewayEvent::Gap {
+            from,
+            to,
+            reason: GapReason::Storage
+        }),
+    ]
+}
+
+fn any_body() -> impl Strategy<Value = Body> {
+    let causes =
+        prop_oneof![Just(Cause::Command), Just(Cause::PowerOn), Just(Cause::Trip), Just(Cause::Unknown)];
+    let changes = prop_oneof![Just(Change::Added), Just(Change::Removed), Just(Change::Replaced)];
+    prop_oneof![
+        any_reading().prop_map(Body::Reading),
+        (any::<bool>(), causes).prop_map(|(on, cause)| Body::Relay { on, cause }),
+        (any::<bool>(), text()).prop_map(|(online, reason)| Body::Online { online, reason }),
+        (changes, any_device().prop_map(Arc::new))
+            .prop_map(|(change, device)| Body::Device { change, device }),
+        any_command().prop_map(|command| Body::Command(Arc::new(command))),
+        (text(), text()).prop_map(|(code, detail)| Body::Notification(Notification { code, detail })),
+        any_gateway_event().prop_map(Body::Gateway),
+    ]
+}
+
+pub(crate) fn any_event() -> impl Strategy<Value = Event> {
+    let device = some("[a-z0-9_]{1,48}".prop_map(|id| DeviceId::parse(&id).unwrap()));
+    (any::<u64>(), any::<i64>(), any::<[bool; 3]>(), device, any_body()).prop_map(
+        |(seq, unix_ms, [t_estimated, late, estimated], device, body)| Event {
+            seq,
+            fresh: Fresh { unix_ms, t_estimated, late, estimated, device, body },
+        },
+    )
+}

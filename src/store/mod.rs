@@ -1,0 +1,459 @@
+//! The registry on disk: devices, commands, lines' records, readers' positions. Nothing else names sled. Knows
+//! nothing of the feed's log and holds no opinion about what it keeps.
+//!
+//! Everything kept also stands in memory ([`Contents`]), so that a database that breaks while running is replaced
+//! without loss. One that is broken at start is set aside as `db.bad-<ms>` and its sidecar file taken back: a
+//! rollback, which is reported. A value that does not read is put in quarantine and reported. Neither is a reason
+//! not to start.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::device::{CommandId, Device, DeviceId, Epoch, GatewayId, LineName};
+use crate::door::Positions;
+use crate::hub::Record;
+use crate::hub::command::Command;
+use crate::record::{self, Meta, Registry, Unreadable};
+
+mod engine;
+mod sidecar;
+
+use engine::{Engine, Failure, Found, Raw, Room, Writes};
+
+const FOLDER: &str = "db";
+const META_KEY: &str = "meta";
+
+/// Broken databases kept for a person.
+const ASIDE_MAX: usize = 3;
+
+/// What is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// About itself.
+    pub meta: Meta,
+    /// All devices.
+    pub devices: BTreeMap<DeviceId, Arc<Device>>,
+    /// Commands that have not settled, and settled ones still remembered.
+    pub commands: BTreeMap<CommandId, Arc<Command>>,
+    /// Each line's own record.
+    pub lines: BTreeMap<LineName, Arc<[u8]>>,
+    /// How far readers with a memory have come.
+    pub positions: Positions,
+}
+
+/// The registry cannot be used now.
+#[derive(Debug, thiserror::Error)]
+#[error("the registry in {} cannot be used: {reason}", path.display())]
+pub struct StoreBroken {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// The registry, opened.
+pub struct Store {
+    dir: PathBuf,
+    engine: Option<Engine>,
+    contents: Contents,
+    /// Staged and not on disk.
+    writes: Writes,
+    /// The sidecar lags behind what is on disk.
+    sidecar_due: bool,
+    /// It was taken back from its sidecar.
+    imported: bool,
+}
+
+impl Store {
+    /// Opens the registry below `dir`, or makes one for the gateway `fresh`. What was damaged is told in `reports`,
+    /// and set aside under a name with `unix_ms`.
+    ///
+    /// # Errors
+    /// When the disk does not let us: rights, no space, another gateway. Damage is no error.
+    pub fn open(
+        dir: &Path,
+        unix_ms: i64,
+        fresh: &GatewayId,
+        reports: &mut Vec<String>,
+    ) -> Result<Self, StoreBroken> {
+        let path = dir.join(FOLDER);
+        let broken = |reason: String| StoreBroken { path: path.clone(), reason };
+        let saved = sidecar::read(dir, reports);
+        let (mut engine, found) = match engine::open(&path) {
+            Ok((engine, found)) => (Some(engine), found),
+            Err(Failure::Corrupt(why)) => (None, Found { broken: Some(why), ..Found::default() }),
+            Err(Failure::Disk(error)) => return Err(broken(error.to_string())),
+        };
+        let mut loaded = Loaded::of(found);
+        let why = loaded.doubt(saved.as_ref());
+        if let Some(why) = &why {
+            reports.push(loaded.take_back(why, saved.as_ref()));
+            engine::close(engine.take());
+            let aside = set_aside(&path, unix_ms).map_err(|error| broken(error.to_string()))?;
+            let (new, _) = engine::open(&path).map_err(|error| broken(error.to_string()))?;
+            engine = Some(new);
+            reports.push(format!("the broken database is kept in {}", aside.display()));
+        }
+        reports.extend(loaded.reports());
+        loaded.heal(saved.as_ref(), reports);
+        if loaded.meta.is_none() && saved.is_none() && (why.is_some() || !loaded.unreadable.is_empty()) {
+            reports.push(format!("the gateway's own id was lost; it is now {fresh}"));
+        }
+        if let Some(engine) = engine.as_ref().filter(|_| why.is_none() && !loaded.unreadable.is_empty()) {
+            let unreadable: Vec<Raw> = loaded.unreadable.iter().map(|(raw, _)| raw.clone()).collect();
+            engine.set_aside(&unreadable).map_err(|error| broken(error.to_string()))?;
+        }
+        let imported = why.is_some();
+        let changed = imported || loaded.meta.is_none() || !loaded.unreadable.is_empty();
+        let generation = |meta: &Meta| meta.generation;
+        let sidecar_due = changed
+            || saved.as_ref().map(|saved| generation(&saved.meta)) != loaded.meta.as_ref().map(generation);
+        let contents = loaded.contents(saved.as_ref(), fresh);
+        let mut store =
+            Self { dir: dir.to_owned(), engine, contents, writes: Writes::new(), sidecar_due, imported };
+        if changed {
+            store.contents.meta.generation += 1;
+            store.stage_all();
+        }
+        Ok(store)
+    }
+
+    /// What is kept, staged records included.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// It was taken back from its sidecar, or from what could be read: an older state than the feed tells of.
+    #[must_use]
+    pub fn imported(&self) -> bool {
+        self.imported
+    }
+
+    /// Something staged is not on disk.
+    #[must_use]
+    pub fn staged(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// The sidecar file lags behind.
+    #[must_use]
+    pub fn sidecar_due(&self) -> bool {
+        self.sidecar_due
+    }
+
+    /// Takes records in; [`Self::commit`] brings them to disk.
+    pub fn stage(&mut self, records: Vec<Record>) {
+        for record in records {
+            match record {
+                Record::Device(device) => self.stage_device(device),
+                Record::DeviceGone(id) => {
+                    self.put(Room::Devices, id.as_str(), None);
+                    self.contents.devices.remove(&id);
+                    self.registry_changed();
+                }
+                Record::Command(command) => {
+                    self.put(Room::Commands, command.id.as_str(), Some(record::seal_command(&command)));
+                    self.contents.commands.insert(command.id.clone(), command);
+                }
+                Record::CommandGone(id) => {
+                    self.put(Room::Commands, id.as_str(), None);
+                    self.contents.commands.remove(&id);
+                }
+                Record::Line(line, bytes) => {
+                    self.put(Room::Lines, line.as_str(), Some(record::seal(&bytes)));
+                    self.contents.lines.insert(line, bytes);
+                    self.registry_changed();
+                }
+                Record::Checkpoint(seq) => {
+                    self.contents.meta.checkpoint = seq;
+                    self.stage_meta();
+                }
+            }
+        }
+    }
+
+    /// Takes in readers' positions; those that did not move cost nothing.
+    pub fn stage_positions(&mut self, positions: &Positions) {
+        for (name, seq) in positions {
+            if self.contents.positions.insert(name.clone(), *seq) != Some(*seq) {
+                self.put(Room::Positions, name, Some(record::seal_number(*seq)));
+            }
+        }
+    }
+
+    /// From now on checkpoint and positions speak of another log.
+    pub fn stage_epoch(&mut self, epoch: Epoch, checkpoint: u64) {
+        for name in std::mem::take(&mut self.contents.positions).into_keys() {
+            self.put(Room::Positions, &name, None);
+        }
+        self.contents.meta.epoch = Some(epoch);
+        self.contents.meta.checkpoint = checkpoint;
+        self.registry_changed();
+    }
+
+    /// Brings everything staged to disk, all or nothing.
+    ///
+    /// # Errors
+    /// When the disk fails; everything stays staged. [`Self::recover`] must come before the next try.
+    pub fn commit(&mut self) -> Result<(), StoreBroken> {
+        if self.writes.is_empty() {
+            return Ok(());
+        }
+        let Some(engine) = &self.engine else { return Err(self.broken("it is not open")) };
+        match engine.write(&self.writes) {
+            Ok(()) => {
+                self.writes.clear();
+                Ok(())
+            }
+            Err(failure) => Err(self.broken(&failure.to_string())),
+        }
+    }
+
+    /// Opens the database anew after an error; a broken one is replaced by a new one with everything in memory.
+    ///
+    /// # Errors
+    /// When the disk still fails.
+    pub fn recover(&mut self, unix_ms: i64) -> Result<Option<String>, StoreBroken> {
+        let path = self.dir.join(FOLDER);
+        engine::close(self.engine.take());
+        let mut report = None;
+        let (engine, found) = match engine::open(&path) {
+            Ok((engine, found)) if found.broken.is_none() => (engine, found),
+            Err(Failure::Disk(error)) => return Err(self.broken(&error.to_string())),
+            damaged => {
+                engine::close(damaged.ok().map(|(engine, _)| engine));
+                let aside = set_aside(&path, unix_ms).map_err(|error| self.broken(&error.to_string()))?;
+                report = Some(format!(
+                    "the database broke and was built anew; the old one is in {}",
+                    aside.display()
+                ));
+                engine::open(&path).map_err(|error| self.broken(&error.to_string()))?
+            }
+        };
+        self.engine = Some(engine);
+        self.stage_all();
+        // What came back although it was removed.
+        for (room, key, _) in found.values {
+            self.writes.entry((room, String::from_utf8_lossy(&key).into_owned())).or_insert(None);
+        }
+        Ok(report)
+    }
+
+    /// Writes the sidecar file. Only what is on disk belongs there: commit first.
+    ///
+    /// # Errors
+    /// When the disk fails; it stays due.
+    pub fn write_sidecar(&mut self) -> io::Result<()> {
+        let contents = &self.contents;
+        let registry = Registry {
+            meta: contents.meta.clone(),
+            devices: contents.devices.values().cloned().collect(),
+            lines: contents.lines.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect(),
+        };
+        sidecar::write(&self.dir, &registry)?;
+        self.sidecar_due = false;
+        Ok(())
+    }
+
+    fn stage_device(&mut self, device: Arc<Device>) {
+        self.put(Room::Devices, device.id.as_str(), Some(record::seal_device(&device)));
+        let old = self.contents.devices.insert(device.id.clone(), Arc::clone(&device));
+        if old.is_none_or(|old| essence_differs(&old, &device)) {
+            self.registry_changed();
+        }
+    }
+
+    /// The sidecar must follow, and a database without this change is older than it.
+    fn registry_changed(&mut self) {
+        self.contents.meta.generation += 1;
+        self.sidecar_due = true;
+        self.stage_meta();
+    }
+
+    fn stage_meta(&mut self) {
+        self.contents.meta.devices = self.contents.devices.len() as u64;
+        self.put(Room::Meta, META_KEY, Some(record::seal_meta(&self.contents.meta)));
+    }
+
+    fn stage_all(&mut self) {
+        let contents = &self.contents;
+        let devices =
+            contents.devices.iter().map(|(id, of)| (Room::Devices, id.as_str(), record::seal_device(of)));
+        let commands =
+            contents.commands.iter().map(|(id, of)| (Room::Commands, id.as_str(), record::seal_command(of)));
+        let lines = contents.lines.iter().map(|(id, of)| (Room::Lines, id.as_str(), record::seal(of)));
+        let positions = contents
+            .positions
+            .iter()
+            .map(|(name, seq)| (Room::Positions, name.as_str(), record::seal_number(*seq)));
+        let all = devices.chain(commands).chain(lines).chain(positions);
+        let all: Writes = all.map(|(room, key, value)| ((room, key.to_owned()), Some(value))).collect();
+        self.writes.extend(all);
+        self.stage_meta();
+    }
+
+    fn put(&mut self, room: Room, key: &str, value: Option<Vec<u8>>) {
+        self.writes.insert((room, key.to_owned()), value);
+    }
+
+    fn broken(&self, reason: &str) -> StoreBroken {
+        StoreBroken { path: self.dir.join(FOLDER), reason: reason.to_owned() }
+    }
+}
+
+/// More changed than what the line shows all the time: the sidecar need not follow every reading.
+fn essence_differs(old: &Device, new: &Device) -> bool {
+    let shown = Device {
+        relay: new.relay,
+        online: new.online,
+        last_seen_unix_ms: new.last_seen_unix_ms,
+        last_reading: new.last_reading,
+        ..old.clone()
+    };
+    shown != *new
+}
+
+/// Moves a database out of the way; only the newest few are kept.
+fn set_aside(path: &Path, unix_ms: i64) -> io::Result<PathBuf> {
+    let prefix = format!("{FOLDER}.bad-");
+    let mut old: Vec<PathBuf> = std::fs::read_dir(path.parent().unwrap_or(path))?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+        .map(|entry| entry.path())
+        .collect();
+    old.sort();
+    old.iter().rev().skip(ASIDE_MAX - 1).try_for_each(std::fs::remove_dir_all)?;
+    let aside = path.with_file_name(format!("{prefix}{unix_ms}"));
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// What was read from a database, before it is believed.
+#[derive(Default)]
+struct Loaded {
+    meta: Option<Meta>,
+    devices: BTreeMap<DeviceId, Arc<Device>>,
+    commands: BTreeMap<CommandId, Arc<Command>>,
+    lines: BTreeMap<LineName, Arc<[u8]>>,
+    positions: Positions,
+    unreadable: Vec<(Raw, Unreadable)>,
+    /// Entries in the tree of devices, readable or not.
+    device_entries: u64,
+    broken: Option<String>,
+}
+
+impl Loaded {
+    fn of(found: Found) -> Self {
+        let mut loaded = Self { broken: found.broken, ..Self::default() };
+        for raw in found.values {
+            loaded.device_entries += u64::from(raw.0 == Room::Devices);
+            if let Err(error) = loaded.take(&raw) {
+                loaded.unreadable.push((raw, error));
+            }
+        }
+        loaded
+    }
+
+    fn take(&mut self, (room, key, value): &Raw) -> Result<(), Unreadable> {
+        let name = String::from_utf8_lossy(key);
+        match room {
+            Room::Devices => {
+                let device = record::unseal_device(value)?;
+                self.devices.insert(device.id.clone(), Arc::new(device));
+            }
+            Room::Commands => {
+                let command = record::unseal_command(value)?;
+                self.commands.insert(command.id.clone(), Arc::new(command));
+            }
+            Room::Lines => {
+                let bytes = record::unseal(value)?.into();
+                let wrong = || Unreadable::Field { field: "line", got: name.to_string() };
+                self.lines.insert(LineName::parse(&name).ok_or_else(wrong)?, bytes);
+            }
+            Room::Positions => {
+                self.positions.insert(name.into_owned(), record::unseal_number(value)?);
+            }
+            Room::Meta => self.meta = Some(record::unseal_meta(value)?),
+        }
+        Ok(())
+    }
+
+    /// Why the database must not be believed, if so. A new one is empty and nothing remembers another.
+    fn doubt(&self, saved: Option<&Registry>) -> Option<String> {
+        let saved_devices = saved.map_or(0, |saved| saved.devices.len() as u64);
+        match (&self.broken, &self.meta, saved) {
+            (Some(why), ..) => Some(why.clone()),
+            (_, Some(meta), _) if meta.devices != self.device_entries => {
+                Some(format!("it holds {} devices of {}", self.device_entries, meta.devices))
+            }
+            (_, Some(meta), Some(saved)) if meta.generation < saved.meta.generation => Some(format!(
+                "it is of generation {}, registry.json of {}",
+                meta.generation, saved.meta.generation
+            )),
+            (_, None, Some(_)) if self.device_entries < saved_devices => {
+                Some(format!("it holds {} devices, registry.json {saved_devices}", self.device_entries))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes devices and lines' records from the sidecar unless it is older than what was read; says what that means.
+    fn take_back(&mut self, why: &str, saved: Option<&Registry>) -> String {
+        let generation = self.meta.as_ref().map_or(0, |meta| meta.generation);
+        let Some(saved) = saved else {
+            return format!(
+                "the registry is broken ({why}) and there is no registry.json; {} devices and {} commands could be saved",
+                self.devices.len(),
+                self.commands.len()
+            );
+        };
+        self.devices = saved.devices.iter().map(|device| (device.id.clone(), Arc::clone(device))).collect();
+        self.lines = saved.lines.iter().cloned().collect();
+        // Never below either: a later sidecar must win over both.
+        let generation = generation.max(saved.meta.generation);
+        self.meta = Some(Meta { generation, ..saved.meta.clone() });
+        format!(
+            "the registry is broken ({why}); {} devices were taken back from registry.json, {} commands could be saved",
+            self.devices.len(),
+            self.commands.len()
+        )
+    }
+
+    /// Devices that went to quarantine and stand in the sidecar are taken from there.
+    fn heal(&mut self, saved: Option<&Registry>, reports: &mut Vec<String>) {
+        for ((room, key, _), _) in &self.unreadable {
+            let saved = saved.into_iter().flat_map(|saved| &saved.devices);
+            let same = |device: &&Arc<Device>| *room == Room::Devices && device.id.as_str().as_bytes() == key;
+            if let Some(device) = saved.into_iter().find(same) {
+                reports.push(format!("device {} was taken back from registry.json", device.id));
+                self.devices.entry(device.id.clone()).or_insert_with(|| Arc::clone(device));
+            }
+        }
+    }
+
+    fn reports(&self) -> Vec<String> {
+        let told = self.unreadable.iter().map(|((room, key, _), error)| {
+            let key = String::from_utf8_lossy(key);
+            format!("{}/{key} of the registry does not read and was put in quarantine: {error}", room.name())
+        });
+        told.collect()
+    }
+
+    fn contents(self, saved: Option<&Registry>, fresh: &GatewayId) -> Contents {
+        let new = || Meta { gateway: fresh.clone(), epoch: None, generation: 0, devices: 0, checkpoint: 0 };
+        let meta = self.meta.or_else(|| saved.map(|saved| saved.meta.clone())).unwrap_or_else(new);
+        Contents {
+            meta,
+            devices: self.devices,
+            commands: self.commands,
+            lines: self.lines,
+            positions: self.positions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::record::samples::{command, device};
+
+fn gateway() -> GatewayId {
+    GatewayId::parse("gw_aaaaaaaaaa").unwrap()
+}
+
+fn open(dir: &TempDir) -> (Store, Vec<String>) {
+    let mut reports = Vec::new();
+    let store = Store::open(dir.path(), 77, &gateway(), &mut reports).unwrap();
+    (store, reports)
+}
+
+fn id(number: u32) -> String {
+    format!("dlt645_{number:012}")
+}
+
+fn some_device(number: u32) -> Record {
+    Record::Device(Arc::new(device(&id(number))))
+}
+
+fn some_command(last: char) -> Record {
+    Record::Command(Arc::new(command(&format!("cmd_01jd2e3f4g5h6j7k8m9n0p1q2{last}"))))
+}
+
+/// A registry of three devices, a command, a line's record and a position; closed.
+fn filled() -> (TempDir, Contents) {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, reports) = open(&dir);
+    assert!(reports.is_empty(), "{reports:?}");
+    let line = Record::Line(LineName::parse("plug").unwrap(), Arc::from([1, 2, 0xff]));
+    store.stage_epoch(Epoch::parse("first000").unwrap(), 0);
+    store.stage(vec![some_device(1), some_device(2), some_device(3), some_command('a'), line]);
+    store.stage(vec![Record::Checkpoint(41)]);
+    store.stage_positions(&Positions::from([("mqtt".to_owned(), 40)]));
+    store.commit().unwrap();
+    store.write_sidecar().unwrap();
+    let contents = store.contents().clone();
+    (dir, contents)
+}
+
+fn db_file(dir: &TempDir) -> PathBuf {
+    dir.path().join("db/db")
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_restart_and_what_was_removed_is_not() {
+    let (dir, contents) = filled();
+    let (mut store, reports) = open(&dir);
+    assert!(
+        reports.is_empty() && !store.staged() && !store.sidecar_due() && !store.imported(),
+        "{reports:?}"
+    );
+    assert_eq!(*store.contents(), contents);
+    let gone = CommandId::parse("cmd_01jd2e3f4g5h6j7k8m9n0p1q2a").unwrap();
+    store.stage(vec![Record::DeviceGone(DeviceId::parse(&id(2)).unwrap()), Record::CommandGone(gone)]);
+    store.commit().unwrap();
+    drop(store);
+    let (store, reports) = open(&dir);
+    assert!(reports.is_empty(), "{reports:?}");
+    assert_eq!((store.contents().devices.len(), store.contents().commands.len()), (2, 0));
+    assert!(store.sidecar_due(), "the file still holds the removed device");
+}
+
+#[test]
+fn only_a_changed_registry_makes_the_sidecar_due() {
+    let (dir, _) = filled();
+    let (mut store, _) = open(&dir);
+    let mut heard = device(&id(1));
+    heard.relay = Some(true);
+    heard.last_seen_unix_ms = Some(5);
+    store.stage(vec![Record::Device(Arc::new(heard)), some_command('b'), Record::Checkpoint(50)]);
+    assert!(store.staged() && !store.sidecar_due());
+    let mut renamed = device(&id(1));
+    renamed.name = "Boiler".into();
+    store.stage(vec![Record::Device(Arc::new(renamed))]);
+    assert!(store.sidecar_due());
+}
+
+#[test]
+fn a_value_that_does_not_read_goes_to_quarantine_and_its_device_comes_back_from_the_sidecar() {
+    let (dir, contents) = filled();
+    let (store, _) = open(&dir);
+    let engine = store.engine.as_ref().unwrap();
+    let mut damaged = record::seal_device(&device(&id(2)));
+    damaged[20] ^= 1;
+    engine.put_raw(Room::Devices, &id(2), &damaged);
+    engine.put_raw(Room::Commands, "cmd_x", b"");
+    engine.put_raw(Room::Positions, "uplink", &[9, 0, 0, 0, 0, 1]);
+    drop(store);
+    let (mut store, reports) = open(&dir);
+    assert_eq!(reports.len(), 4, "{reports:?}");
+    assert_eq!(
+        (&store.contents().devices, &store.contents().commands),
+        (&contents.devices, &contents.commands)
+    );
+    store.commit().unwrap();
+    let wanted = ["commands/cmd_x".to_owned(), format!("devices/{}", id(2)), "positions/uplink".to_owned()];
+    assert_eq!(store.engine.as_ref().unwrap().quarantined(), wanted);
+    drop(store);
+    assert!(open(&dir).1.is_empty(), "it is told once");
+}
+
+#[test]
+fn the_gateways_id_outlives_its_own_record() {
+    let (dir, contents) = filled();
+    let (store, _) = open(&dir);
+    store.engine.as_ref().unwrap().put_raw(Room::Meta, META_KEY, b"junk");
+    drop(store);
+    let other = GatewayId::parse("gw_bbbbbbbbbb").unwrap();
+    let store = Store::open(dir.path(), 1, &other, &mut Vec::new()).unwrap();
+    assert_eq!((&store.contents().meta.gateway, &store.contents().devices), (&gateway(), &contents.devices));
+}
+
+#[test]
+fn torn_snapshots_do_not_keep_the_gateway_from_starting() {
+    for garbage in [&b""[..], b"garbage", &[0; 4096]] {
+        let (dir, contents) = filled();
+        std::fs::write(dir.path().join("db/snap.00000000000003E8.generating"), garbage).unwrap();
+        let (store, reports) = open(&dir);
+        assert!(reports.is_empty() && !store.imported(), "{reports:?}");
+        assert_eq!(*store.contents(), contents);
+    }
+}
+
+#[test]
+fn a_database_cut_anywhere_is_replaced_by_the_sidecar_unless_nothing_was_lost() {
+    let (dir, contents) = filled();
+    let whole = std::fs::read(db_file(&dir)).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut imports = 0;
+    for part in 0..16 {
+        let (dir, _) = filled();
+        std::fs::write(db_file(&dir), &whole[..used * part / 16]).unwrap();
+        let (mut store, reports) = open(&dir);
+        imports += usize::from(store.imported());
+        assert_eq!(store.imported(), dir.path().join("db.bad-77").is_dir(), "{reports:?}");
+        assert_eq!(store.contents().devices, contents.devices, "part {part}: {reports:?}");
+        assert_eq!(store.contents().lines, contents.lines);
+        assert_eq!(store.contents().meta.gateway, contents.meta.gateway);
+        store.commit().unwrap();
+        drop(store);
+        let (store, reports) = open(&dir);
+        assert!(reports.is_empty() && !store.imported(), "{reports:?}");
+        assert_eq!(store.contents().devices, contents.devices);
+    }
+    assert!(imports > 0);
+}
+
+#[test]
+fn a_database_whose_bytes_rot_never_hides_a_device() {
+    let (dir, contents) = filled();
+    let whole = std::fs::read(db_file(&dir)).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    for part in 0..40 {
+        let (dir, _) = filled();
+        let mut bytes = whole.clone();
+        bytes[used * part / 40] ^= 0x20;
+        std::fs::write(db_file(&dir), bytes).unwrap();
+        let (store, reports) = open(&dir);
+        assert_eq!(store.contents().devices, contents.devices, "part {part}: {reports:?}");
+    }
+}
+
+#[test]
+fn a_broken_newest_sidecar_leaves_the_one_before() {
+    let (dir, contents) = filled();
+    let (mut store, _) = open(&dir);
+    store.write_sidecar().unwrap();
+    drop(store);
+    std::fs::write(dir.path().join("registry.json"), b"{\"schema\":1,").unwrap();
+    std::fs::remove_dir_all(dir.path().join("db")).unwrap();
+    let (store, reports) = open(&dir);
+    assert!(
+        store.imported() && reports.iter().any(|told| told.contains("registry.json does not read")),
+        "{reports:?}"
+    );
+    assert_eq!(store.contents().devices, contents.devices);
+    assert!(store.contents().meta.generation > contents.meta.generation);
+}
+
+#[test]
+fn a_database_that_breaks_while_running_is_built_anew_without_loss() {
+    let (dir, _) = filled();
+    let (mut store, _) = open(&dir);
+    store.stage(vec![some_device(4), Record::DeviceGone(DeviceId::parse(&id(1)).unwrap())]);
+    let wanted = store.contents().clone();
+    engine::close(store.engine.take());
+    let whole = std::fs::read(db_file(&dir)).unwrap();
+    std::fs::write(db_file(&dir), &whole[..whole.len() / 2]).unwrap();
+    assert!(store.commit().is_err() && store.staged());
+    let report = store.recover(5).unwrap();
+    store.commit().unwrap();
+    assert!(report.is_none_or(|_| dir.path().join("db.bad-5").is_dir()));
+    drop(store);
+    let (store, reports) = open(&dir);
+    assert!(reports.is_empty(), "{reports:?}");
+    assert_eq!(*store.contents(), wanted);
+}
+
+#[test]
+fn a_second_opener_is_refused_and_breaks_nothing() {
+    let (dir, contents) = filled();
+    let (store, _) = open(&dir);
+    let second = Store::open(dir.path(), 1, &gateway(), &mut Vec::new());
+    assert!(second.err().unwrap().to_string().contains(&dir.path().display().to_string()));
+    drop(store);
+    assert_eq!(*open(&dir).0.contents(), contents);
+}
