@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod device;
+pub mod disk;
 pub mod door;
 pub mod http;
 pub mod hub;
@@ -15,5 +16,6 @@ pub mod log;
 pub mod mqtt;
 pub mod port;
 pub mod record;
+pub mod run;
 pub mod source;
 pub mod store;

@@ -11,7 +11,6 @@ use mqtt5::broker::config::{AuthConfig, StorageBackend, StorageConfig};
 use mqtt5::broker::{AuthProvider, AuthResult, BrokerConfig, BrokerShutdownHandle, MqttBroker};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::door::Door;
@@ -217,9 +216,9 @@ pub(super) async fn serve(
     door: &Door,
     settings: &Settings,
     (listen, users): (SocketAddr, &[Login]),
-    seed: u64,
-    mut stop: watch::Receiver<bool>,
+    told: super::Told,
 ) {
+    let super::Told { seed, mut stop, listening } = told;
     let mut backoff = Backoff::new(seed);
     let mut down = false;
     loop {
@@ -229,6 +228,7 @@ pub(super) async fn serve(
                 down = false;
                 backoff.reset();
                 let address = broker.address.clone();
+                listening.send_replace(Some(format!("mqtt://{address}")));
                 tokio::select! {
                     () = session::run(door, settings, &address, seed, stop.clone()) => {
                         broker.stop().await;

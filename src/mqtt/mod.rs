@@ -28,20 +28,34 @@ const PART: &str = "broker";
 /// The name under which the position in the feed is kept.
 const READER: &str = "mqtt";
 
-/// Publishes and takes commands until `stop` turns true; then says `offline` (or clears its topics) and disconnects.
-/// Never ends because a broker is away: health says why, and it is tried again for ever. `seed` spreads the waits.
-pub async fn run(door: Door, settings: Settings, seed: u64, stop: watch::Receiver<bool>) {
+/// What the edge is told of this run.
+#[derive(Debug)]
+pub struct Told {
+    /// Spreads the waits.
+    pub seed: u64,
+    /// Turns true when it is time to stop.
+    pub stop: watch::Receiver<bool>,
+    /// Where clients find the broker, as a URL without a login; set once it is known.
+    pub listening: watch::Sender<Option<String>>,
+}
+
+/// Publishes and takes commands until it is told to stop; then says `offline` (or clears its topics) and disconnects.
+/// Never ends because a broker is away: health says why, and it is tried again for ever.
+pub async fn run(door: Door, settings: Settings, told: Told) {
     match settings.broker.clone() {
-        BrokerChoice::External(address) => session::run(&door, &settings, &address, seed, stop).await,
+        BrokerChoice::External(address) => {
+            told.listening.send_replace(Some(format!("mqtt://{address}")));
+            session::run(&door, &settings, &address, told.seed, told.stop).await;
+        }
         #[cfg(feature = "broker")]
         BrokerChoice::Embedded { listen, users } => {
-            broker::serve(&door, &settings, (listen, &users), seed, stop).await;
+            broker::serve(&door, &settings, (listen, &users), told).await;
         }
         #[cfg(not(feature = "broker"))]
         BrokerChoice::Embedded { .. } => {
             let why = "this build has no embedded broker; set `mqtt.broker` to an address";
             door.set_part(PART, crate::source::Part::Broken(why.into()));
-            stopped(&mut stop.clone()).await;
+            stopped(&mut told.stop.clone()).await;
         }
     }
 }

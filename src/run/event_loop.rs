@@ -1,7 +1,6 @@
 //! The loop itself: what has happened goes in, the hub's outputs are carried out in order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -79,6 +78,9 @@ impl EventLoop {
     /// Declares what a crash lost, then starts the hub.
     pub(super) fn begin(&mut self, gap: Option<(u64, u64)>, reports: &[String]) {
         let now = self.clock.now();
+        for part in ["store", "feed"] {
+            self.keeper.door().set_part(part, Part::Good("".into()));
+        }
         if let Some((from, to)) = gap {
             let about = GatewayEvent::Gap { from, to, reason: GapReason::Crash };
             self.number(fresh(now.unix_ms, Body::Gateway(about)));
@@ -174,6 +176,16 @@ impl EventLoop {
                 self.keeper.raise_ceiling(ceiling);
                 self.number_waiting();
             }
+            Done::Lost { from } => {
+                let to = self.keeper.door().span().head;
+                let about = GatewayEvent::Gap { from, to, reason: GapReason::Storage };
+                self.number(fresh(self.clock.now().unix_ms, Body::Gateway(about)));
+            }
+            Done::Notice(detail) => {
+                tracing::warn!("{detail}");
+                let note = Notification { code: "store".into(), detail: detail.into() };
+                self.number(fresh(self.clock.now().unix_ms, Body::Notification(note)));
+            }
             Done::Broken { part, detail } => {
                 self.keeper.door().set_part(part, Part::Broken(detail.into()));
             }
@@ -200,8 +212,7 @@ impl EventLoop {
             Effect::Checkpoint(mut records) => {
                 let head = self.keeper.door().span().head;
                 records.push(Record::Checkpoint(head));
-                // Nothing waits for a checkpoint: the ticket is one that is on disk already.
-                self.disk.keep(self.on_disk, records);
+                self.disk.keep_quietly(records);
             }
             Effect::Event(fresh) => self.number(fresh),
             Effect::ShowDevice(device) => self.keeper.show_device(device),
@@ -232,7 +243,7 @@ impl EventLoop {
             return;
         }
         if let Some(entry) = self.keeper.append(fresh) {
-            self.disk.append(Arc::clone(&entry));
+            self.disk.append(&entry);
         }
     }
 

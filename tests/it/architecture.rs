@@ -319,7 +319,7 @@ fn pure_modules_know_no_clock_no_io_and_no_encoding() {
             let banned = |word: &&str| {
                 path == **word || path.starts_with(&format!("{word}::")) || path.ends_with(*word)
             };
-            if IMPURE.iter().any(|word| banned(&word)) || (pure && path.starts_with("serde")) {
+            if IMPURE.iter().any(banned) || (pure && path.starts_with("serde")) {
                 wrong.push(format!("{}: {path}", source.module));
             }
         }
@@ -338,7 +338,7 @@ fn each_technology_is_named_in_its_room_only() {
             };
             let at_home =
                 |room: &&str| source.module == **room || source.module.starts_with(&format!("{room}::"));
-            if path.contains("::") && !rooms.iter().any(|room| at_home(&room)) {
+            if path.contains("::") && !rooms.iter().any(at_home) {
                 wrong.push(format!("{}: {path}", source.module));
             }
         }

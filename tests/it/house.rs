@@ -18,18 +18,18 @@ use plugline_simulator::{Bus, Meter};
 
 const LINE: LineIndex = LineIndex(0);
 const START_UNIX_MS: i64 = 1_795_000_000_000;
-pub const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a disk would hold.
 #[derive(Clone, Default)]
-pub struct Records {
+pub(crate) struct Records {
     devices: BTreeMap<DeviceId, Device>,
     commands: BTreeMap<CommandId, Command>,
 }
 
 impl Records {
     /// Commands that were handed to their line, or about to be, and had not settled.
-    pub fn started(&self) -> Vec<CommandId> {
+    pub(crate) fn started(&self) -> Vec<CommandId> {
         let open = self.commands.values().filter(|command| command.started && !command.state.settled());
         open.map(|command| command.id.clone()).collect()
     }
@@ -53,24 +53,24 @@ impl Records {
     }
 }
 
-pub struct House {
+pub(crate) struct House {
     hub: Hub,
-    pub bus: Bus,
+    pub(crate) bus: Bus,
     now: Now,
     plugged: bool,
     held: VecDeque<(Persisted, Effect)>,
     on_disk: Persisted,
     last_request: u64,
-    pub events: Vec<Fresh>,
-    pub devices: BTreeMap<DeviceId, Arc<Device>>,
-    pub commands: BTreeMap<CommandId, Arc<Command>>,
+    pub(crate) events: Vec<Fresh>,
+    pub(crate) devices: BTreeMap<DeviceId, Arc<Device>>,
+    pub(crate) commands: BTreeMap<CommandId, Arc<Command>>,
     answers: BTreeMap<u64, Answer>,
     /// The disk after each write, oldest first.
-    pub disk: Vec<Records>,
-    pub line: Option<Arc<plugline::hub::LineHealth>>,
+    pub(crate) disk: Vec<Records>,
+    pub(crate) line: Option<Arc<plugline::hub::LineHealth>>,
 }
 
-pub fn setup(meters: &[Meter], options: Options) -> LineSetup {
+pub(crate) fn setup(meters: &[Meter], options: Options) -> LineSetup {
     let devices = meters.iter().map(|meter| DeviceSetup {
         target: Target { address: meter.address().to_string().into(), channel: None },
         name: Some(meter.name().into()),
@@ -84,12 +84,12 @@ pub fn setup(meters: &[Meter], options: Options) -> LineSetup {
 }
 
 impl House {
-    pub fn new(seed: u64, meters: Vec<Meter>) -> Self {
+    pub(crate) fn new(seed: u64, meters: Vec<Meter>) -> Self {
         Self::with(seed, meters, Options { baud: 9600, ..Options::default() }, Records::default(), Vec::new())
     }
 
     /// A house whose gateway finds `records` on its disk and `since_checkpoint` in its log.
-    pub fn with(
+    pub(crate) fn with(
         seed: u64,
         meters: Vec<Meter>,
         options: Options,
@@ -99,8 +99,8 @@ impl House {
         let mut hub = Hub::new(vec![setup(&meters, options)], "test", seed);
         let now = Now { mono: Moment(Duration::ZERO), unix_ms: START_UNIX_MS, synchronised: true };
         let kept = Kept {
-            devices: records.devices.values().cloned().collect(),
-            commands: records.commands.values().cloned().collect(),
+            devices: records.devices.values().cloned().map(Arc::new).collect(),
+            commands: records.commands.values().cloned().map(Arc::new).collect(),
             lines: Vec::new(),
         };
         hub.restore(kept, since_checkpoint, now);
@@ -125,32 +125,32 @@ impl House {
         house
     }
 
-    pub fn plug(&mut self) {
+    pub(crate) fn plug(&mut self) {
         self.plugged = true;
         self.hub.handle_port(LINE, Ok(()), self.now);
         self.carry_out();
     }
 
-    pub fn unplug(&mut self) {
+    pub(crate) fn unplug(&mut self) {
         self.plugged = false;
         self.hub.handle_port(LINE, Err("the cable was pulled".into()), self.now);
         self.carry_out();
     }
 
     /// Bytes on the line that no meter of this house sent.
-    pub fn inject(&mut self, bytes: &[u8]) {
+    pub(crate) fn inject(&mut self, bytes: &[u8]) {
         self.hub.handle_bytes(LINE, bytes, self.now);
         self.carry_out();
     }
 
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.now.mono + time;
         while self.step(end) {}
         self.go_to(end);
     }
 
     /// Runs until `done`, at most for `time`; panics when that was not enough.
-    pub fn run_until(&mut self, time: Duration, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn run_until(&mut self, time: Duration, what: &str, done: impl Fn(&Self) -> bool) {
         let end = self.now.mono + time;
         while !done(self) {
             assert!(self.step(end), "{what}: not within {time:?}");
@@ -249,7 +249,7 @@ impl House {
     }
 
     /// Published totals of a device, in mWh.
-    pub fn totals(&self, device: Option<&DeviceId>) -> Vec<i64> {
+    pub(crate) fn totals(&self, device: Option<&DeviceId>) -> Vec<i64> {
         let of = self.events.iter().filter(|event| event.device.as_ref() == device);
         of.filter_map(|event| match &event.body {
             Body::Reading(reading) => reading.get(Quantity::Energy),
@@ -258,14 +258,14 @@ impl House {
         .collect()
     }
 
-    pub fn ask(&mut self, request: Request) -> Answer {
+    pub(crate) fn ask(&mut self, request: Request) -> Answer {
         self.last_request += 1;
         self.hub.handle_request(RequestId(self.last_request), request, self.now);
         self.carry_out();
         self.answers.remove(&self.last_request).expect("every request has its answer")
     }
 
-    pub fn command(&mut self, device: &str, wish: Wish, ttl: Duration) -> Result<CommandId, Refused> {
+    pub(crate) fn command(&mut self, device: &str, wish: Wish, ttl: Duration) -> Result<CommandId, Refused> {
         let new = NewCommand {
             device: id(device),
             wish,
@@ -277,29 +277,29 @@ impl House {
         self.ask(Request::Command(new)).map(|command| command.expect("a command was asked for").id.clone())
     }
 
-    pub fn switch(&mut self, device: &str, on: bool) -> CommandId {
+    pub(crate) fn switch(&mut self, device: &str, on: bool) -> CommandId {
         self.command(device, Wish::Do(Action::Switch { on }), Duration::from_secs(30)).unwrap()
     }
 
-    pub fn device(&self, device: &str) -> &Device {
+    pub(crate) fn device(&self, device: &str) -> &Device {
         &self.devices[&id(device)]
     }
 
     /// Requests with this control byte that the meters have heard.
-    pub fn heard(&self, control: u8) -> usize {
+    pub(crate) fn heard(&self, control: u8) -> usize {
         self.bus.requests().filter(|request| request.frame().get(8) == Some(&control)).count()
     }
 
-    pub fn readings_of(&self, device: &str) -> usize {
+    pub(crate) fn readings_of(&self, device: &str) -> usize {
         let of = |event: &&Fresh| event.device == Some(id(device)) && matches!(event.body, Body::Reading(_));
         self.events.iter().filter(of).count()
     }
 
-    pub fn malformed(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn malformed(&self) -> BTreeMap<&'static str, u64> {
         self.line.iter().flat_map(|line| line.malformed.iter().copied()).collect()
     }
 }
 
-pub fn id(text: &str) -> DeviceId {
+pub(crate) fn id(text: &str) -> DeviceId {
     DeviceId::parse(text).unwrap()
 }

@@ -17,7 +17,7 @@ use plugline::hub::feed::{Body, Change, Event, Fresh};
 use plugline::hub::{LineHealth, NewCommand, Refused, Request, Wish};
 use plugline::line::Cause;
 use plugline::mqtt::backoff::Dice;
-use plugline::mqtt::{self, Address, BrokerChoice, Login, Secret, Settings, broker};
+use plugline::mqtt::{self, Address, BrokerChoice, Login, Secret, Settings, Told, broker};
 use plugline::source::{Commands, Identity, Part};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
@@ -179,7 +179,11 @@ impl Edge {
 
     fn seeded(door: Door, settings: Settings, seed: u64) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(mqtt::run(door, settings, seed, stopped));
+        let task = tokio::spawn(mqtt::run(
+            door,
+            settings,
+            Told { seed, stop: stopped, listening: watch::Sender::new(None) },
+        ));
         Self { stop, task }
     }
 
