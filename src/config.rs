@@ -16,7 +16,8 @@ pub use dialects::{Dialect, LineConfig};
 pub use file::ConfigError;
 
 use crate::device::LineName;
-use crate::mqtt;
+use crate::mqtt::settings::{Address, BadAddress, BrokerChoice, Login, Secret, Settings};
+use crate::mqtt::topics;
 
 /// State folder unless the configuration says otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/plugline";
@@ -30,7 +31,7 @@ pub struct Config {
     /// Where the HTTP API listens; loopback.
     pub http_listen: SocketAddr,
     /// The broker and the topics.
-    pub mqtt: mqtt::Settings,
+    pub mqtt: Settings,
     /// The lines, in order.
     pub lines: Vec<LineConfig>,
     /// Registry, log, everything that is kept.
@@ -127,24 +128,22 @@ fn lines(context: &Context<'_>, lines: &[file::Line]) -> Result<Vec<LineConfig>,
     Ok(configs)
 }
 
-fn mqtt_settings(context: &Context<'_>, mqtt: &file::Mqtt) -> Result<mqtt::Settings, ConfigError> {
+fn mqtt_settings(context: &Context<'_>, mqtt: &file::Mqtt) -> Result<Settings, ConfigError> {
     let broker = match &mqtt.broker {
         None => embedded(context, &mqtt.embedded)?,
         Some(broker) if broker.get_ref() == "embedded" => embedded(context, &mqtt.embedded)?,
         Some(url) => {
-            let mut address: mqtt::Address = url
-                .get_ref()
-                .parse()
-                .map_err(|error: mqtt::BadAddress| context.wrong(url, error.to_string()))?;
+            let mut address: Address =
+                url.get_ref().parse().map_err(|error: BadAddress| context.wrong(url, error.to_string()))?;
             let password = mqtt.password_file.as_ref().map(|path| context.secret(path)).transpose()?;
             if let Some(user) = &mqtt.user {
-                let password = mqtt::Secret(password.unwrap_or_default());
-                address.login = Some(mqtt::Login { user: user.clone(), password });
+                let password = Secret(password.unwrap_or_default());
+                address.login = Some(Login { user: user.clone(), password });
             }
-            mqtt::BrokerChoice::External(address)
+            BrokerChoice::External(address)
         }
     };
-    let mut settings = mqtt::Settings::new(broker);
+    let mut settings = Settings::new(broker);
     if let Some(base) = &mqtt.base {
         topic(context, base)?;
         settings.base.clone_from(base.get_ref());
@@ -157,14 +156,14 @@ fn mqtt_settings(context: &Context<'_>, mqtt: &file::Mqtt) -> Result<mqtt::Setti
 }
 
 fn topic(context: &Context<'_>, given: &Spanned<String>) -> Result<(), ConfigError> {
-    mqtt::topics::check_base(given.get_ref()).map_err(|error| context.wrong(given, error.to_string()))
+    topics::check_base(given.get_ref()).map_err(|error| context.wrong(given, error.to_string()))
 }
 
-fn embedded(context: &Context<'_>, embedded: &file::Embedded) -> Result<mqtt::BrokerChoice, ConfigError> {
+fn embedded(context: &Context<'_>, embedded: &file::Embedded) -> Result<BrokerChoice, ConfigError> {
     let listen = context.address(embedded.listen.as_ref(), DEFAULT_BROKER)?;
     let users = embedded.user.iter().map(|user| {
-        let password = mqtt::Secret(context.secret(&user.password_file)?);
-        Ok(mqtt::Login { user: user.name.clone(), password })
+        let password = Secret(context.secret(&user.password_file)?);
+        Ok(Login { user: user.name.clone(), password })
     });
     let users: Vec<_> = users.collect::<Result<_, _>>()?;
     if let Some(given) = embedded.listen.as_ref().filter(|_| !listen.ip().is_loopback() && users.is_empty()) {
@@ -176,7 +175,7 @@ fn embedded(context: &Context<'_>, embedded: &file::Embedded) -> Result<mqtt::Br
             ),
         ));
     }
-    Ok(mqtt::BrokerChoice::Embedded { listen, users })
+    Ok(BrokerChoice::Embedded { listen, users })
 }
 
 #[cfg(test)]
@@ -256,7 +255,7 @@ mod tests {
     #[test]
     fn the_embedded_broker_beyond_loopback_is_fine_with_users() {
         let text = "[mqtt.embedded]\nlisten = \"0.0.0.0:1883\"\n[[mqtt.embedded.user]]\nname = \"ha\"\npassword_file = \"secret\"\n";
-        let mqtt::BrokerChoice::Embedded { users, .. } = parse(text).expect("it is right").mqtt.broker else {
+        let BrokerChoice::Embedded { users, .. } = parse(text).expect("it is right").mqtt.broker else {
             panic!("it is the embedded one");
         };
         assert_eq!((users[0].user.as_str(), users[0].password.0.as_str()), ("ha", "020637"));
