@@ -1,3 +1,4 @@
 //! The integration tests: one binary, claims as names.
 
 mod architecture;
+mod crash;
