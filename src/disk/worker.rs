@@ -297,10 +297,11 @@ impl Worker {
         if let Err(error) = &kept {
             tracing::error!(error, "the registry could not be written at the end");
         }
-        if kept.is_ok() && self.store.sidecar_due() {
-            if let Err(error) = self.store.write_sidecar() {
-                tracing::error!(%error, "registry.json could not be written at the end");
-            }
+        if kept.is_ok()
+            && self.store.sidecar_due()
+            && let Err(error) = self.store.write_sidecar()
+        {
+            tracing::error!(%error, "registry.json could not be written at the end");
         }
         if let Err(error) = self.log.sync().and_then(|synced| {
             self.tell(Done::Durable(synced));

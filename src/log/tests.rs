@@ -1,3 +1,5 @@
+//! The log against crashes, damage and a reader at its side.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Stored forms come back as they were, and damage is seen.
+
 use proptest::prelude::*;
 
 use super::samples::{any_command, any_device, any_event, command, device, reading};

@@ -100,24 +100,30 @@ pub(super) struct Found {
     pub(super) broken: Option<String>,
 }
 
-/// Opens the database and reads all of it, in a thread of its own so that a panic is only an answer.
+/// Opens the database and reads all of it.
 pub(super) fn open(path: &Path) -> Result<(Engine, Found), Failure> {
     let path = path.to_owned();
-    let work = move || {
+    in_a_thread(move || {
         let engine = Engine::open(&path)?;
         let found = engine.read();
         Ok((engine, found))
-    };
+    })
+}
+
+/// Does something in a thread of its own, so that a panic of sled is only an answer.
+pub(super) fn in_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let thread = std::thread::Builder::new().name("store-open".to_owned()).spawn(work)?;
     thread.join().unwrap_or_else(|_| Err(Failure::Corrupt("opening it ended in a panic".to_owned())))
 }
 
 /// Closes the database; a panic while doing so is of no interest any more.
 pub(super) fn close(engine: Option<Engine>) {
-    let thread = std::thread::Builder::new().name("store-close".to_owned()).spawn(move || drop(engine));
-    if let Ok(thread) = thread {
-        let _ = thread.join();
-    }
+    let _ = in_a_thread(move || {
+        drop(engine);
+        Ok(())
+    });
 }
 
 /// Removes snapshots that were being written when the power went: sled does not open beside one. The finished

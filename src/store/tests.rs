@@ -1,3 +1,5 @@
+//! The registry against damage that was seen on real databases.
+
 use tempfile::TempDir;
 
 use super::*;
@@ -208,4 +210,40 @@ fn a_second_opener_is_refused_and_breaks_nothing() {
     assert!(second.err().unwrap().to_string().contains(&dir.path().display().to_string()));
     drop(store);
     assert_eq!(*open(&dir).0.contents(), contents);
+}
+
+/// Enough churn that the database has many segments: its snapshot then speaks of pages that a cut takes away.
+fn churned() -> (TempDir, Contents) {
+    let (dir, _) = filled();
+    let (mut store, _) = open(&dir);
+    for round in 0..60 {
+        let commands = ('a'..='z').map(some_command);
+        let line = vec![round; 20_000];
+        store.stage(commands.chain([Record::Line(LineName::parse("plug").unwrap(), line.into())]).collect());
+        store.commit().unwrap();
+    }
+    store.write_sidecar().unwrap();
+    let contents = store.contents().clone();
+    (dir, contents)
+}
+
+#[test]
+fn a_database_cut_beside_its_snapshot_is_replaced_by_the_sidecar() {
+    for part in [1, 3, 4, 6] {
+        let (dir, contents) = churned();
+        let whole = std::fs::read(db_file(&dir)).unwrap();
+        std::fs::write(db_file(&dir), &whole[..whole.len() * part / 8]).unwrap();
+        let (store, reports) = open(&dir);
+        assert!(store.imported() && reports.len() == 2, "{reports:?}");
+        assert_eq!(
+            (&store.contents().devices, &store.contents().lines),
+            (&contents.devices, &contents.lines)
+        );
+    }
+}
+
+#[test]
+fn a_panic_of_sled_while_opening_is_an_answer_like_any_other() {
+    let answer = engine::in_a_thread::<()>(|| panic!("as serialization.rs:662 does on a cut file"));
+    assert!(matches!(answer, Err(Failure::Corrupt(_))));
 }
