@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod connections;
+mod examples;
 mod lab;
 mod polls;
 mod resources;

@@ -64,6 +64,18 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_431() {
+    let lab = Lab::new().await;
+    let mut connection = lab.connect().await;
+    let request = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "x".repeat(20 * 1024));
+    // The server may hang up before it has read everything.
+    let _ = connection.write_all(request.as_bytes()).await;
+    let mut status = [0; 12];
+    connection.read_exact(&mut status).await.expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 431");
+}
+
+#[tokio::test]
 async fn paths_and_methods_that_are_not_there_are_problems() {
     let lab = Lab::new().await;
     for path in ["/v2", "/v1/joining", "/v1/devices/", "/problems/no-such", "/metrics"] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plugline::http::Settings;
 use plugline::hub::feed::{Body, GapReason, GatewayEvent};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::lab::{Lab, Memory, seq, settings};
@@ -125,19 +125,32 @@ async fn a_page_ends_at_256_kib_and_a_larger_event_goes_alone() {
 
 #[tokio::test]
 async fn a_held_answer_sends_its_head_at_once_and_spaces_while_it_waits() {
-    let lab =
-        Lab::with(Settings { silence: Duration::from_millis(20), ..settings() }, 0, Memory::default()).await;
+    let settings = Settings { silence: Duration::from_millis(20), ..settings() };
+    let lab = Lab::with(settings, 0, Memory::default()).await;
     let mut wire = lab.open("/v1/events?wait=30", "").await;
     assert_eq!((wire.status(), wire.header("link")), (200, None));
     assert_eq!((wire.byte().await, wire.byte().await), (Some(b' '), Some(b' ')));
     lab.reading("a");
-    lab.reading("b");
     let body = wire.rest().await;
     assert!(wire.ended());
-    let page: serde_json::Value = serde_json::from_str(&body).expect("spaces and JSON are JSON");
-    // The second came in the company of the first.
+    let page: Value = serde_json::from_str(&body).expect("spaces and JSON are JSON");
+    assert_eq!((&page["cursor"], &page["events"][0]["id"]), (&json!("k3f9q2mz.1"), &json!("k3f9q2mz.1")));
+}
+
+#[tokio::test]
+async fn the_first_event_of_a_wait_gets_company() {
+    let settings = Settings { company: Duration::from_secs(1), ..settings() };
+    let lab = Lab::with(settings, 0, Memory::default()).await;
+    let mut wire = lab.open("/v1/events?wait=30", "").await;
+    lab.reading("a");
+    // The server, on this same thread, sees the first one alone.
+    let alone = Instant::now();
+    while alone.elapsed() < Duration::from_millis(30) {
+        tokio::task::yield_now().await;
+    }
+    lab.reading("b");
+    let page: Value = serde_json::from_str(&wire.rest().await).expect("JSON");
     assert_eq!(page["events"].as_array().expect("events").len(), 2);
-    assert_eq!(page["cursor"], "k3f9q2mz.2");
 }
 
 #[tokio::test]
