@@ -162,7 +162,7 @@ impl Filter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventsAsk {
     /// From where.
-    pub from: cursor::From,
+    pub from: cursor::Start,
     /// How long a long-poll may be held.
     pub wait: Wait,
     /// Most events of a long-poll answer.
@@ -184,7 +184,7 @@ impl EventsAsk {
         prefer: impl IntoIterator<Item = &'h str>,
     ) -> Result<Self, BadParameter> {
         let position = |field, text: &str| {
-            cursor::From::parse(text).ok_or(BadParameter {
+            cursor::Start::parse(text).ok_or(BadParameter {
                 field,
                 got: text.to_owned(),
                 wanted: "a cursor `<epoch>.<seq>`, `earliest` or `now`",
@@ -230,9 +230,9 @@ mod tests {
     #[test]
     fn the_last_event_id_wins_over_after() {
         let got = ask(&[("after", "earliest")], Some("k3f9q2mz.4"), &[]).expect("good");
-        assert!(matches!(got.from, cursor::From::Cursor { seq: 4, .. }));
-        assert_eq!(ask(&[("after", "earliest")], Some(""), &[]).expect("good").from, cursor::From::Earliest);
-        assert_eq!(ask(&[], None, &[]).expect("good").from, cursor::From::Now);
+        assert!(matches!(got.from, cursor::Start::Cursor { seq: 4, .. }));
+        assert_eq!(ask(&[("after", "earliest")], Some(""), &[]).expect("good").from, cursor::Start::Earliest);
+        assert_eq!(ask(&[], None, &[]).expect("good").from, cursor::Start::Now);
         assert_eq!(ask(&[], Some("x"), &[]).expect_err("bad").field, "Last-Event-ID");
         assert_eq!(ask(&[("after", "x")], Some("k3f9q2mz.4"), &[]).expect_err("bad").field, "after");
         assert_eq!(ask(&[("after", "now"), ("after", "now")], None, &[]).expect_err("twice").field, "after");

@@ -8,7 +8,7 @@ const EPOCH_LEN: usize = 8;
 
 /// From where a reader wants to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum From {
+pub enum Start {
     /// Everything that is kept.
     Earliest,
     /// What happens from now on.
@@ -23,7 +23,7 @@ pub enum From {
     },
 }
 
-impl From {
+impl Start {
     /// Parses `earliest`, `now` or `<epoch>.<seq>`; `None` for anything else. The number has no leading zeros
     /// and fits 64 bits.
     #[must_use]
@@ -68,10 +68,10 @@ mod tests {
 
     #[test]
     fn a_cursor_is_an_epoch_and_a_number_without_leading_zeros() {
-        assert!(matches!(From::parse("k3f9q2mz.0"), Some(From::Cursor { seq: 0, .. })));
+        assert!(matches!(Start::parse("k3f9q2mz.0"), Some(Start::Cursor { seq: 0, .. })));
         assert!(matches!(
-            From::parse("k3f9q2mz.18446744073709551615"),
-            Some(From::Cursor { seq: u64::MAX, .. })
+            Start::parse("k3f9q2mz.18446744073709551615"),
+            Some(Start::Cursor { seq: u64::MAX, .. })
         ));
         for bad in [
             "",
@@ -91,14 +91,14 @@ mod tests {
             "Now",
             " now",
         ] {
-            assert_eq!(From::parse(bad), None, "{bad}");
+            assert_eq!(Start::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn every_way_a_cursor_expires_has_its_reason() {
         let span = Span { oldest: 5, head: 9, durable: 7 };
-        let at = |text: &str| From::parse(text).expect("good syntax").resolve(&identity(), span);
+        let at = |text: &str| Start::parse(text).expect("good syntax").resolve(&identity(), span);
         assert_eq!(at("earliest"), Ok(5));
         assert_eq!(at("now"), Ok(9));
         assert_eq!(at("k3f9q2mz.5"), Ok(5));

@@ -50,6 +50,8 @@ pub struct Settings {
     pub head_time: Duration,
     /// A write that makes no progress for this long closes the connection.
     pub stall: Duration,
+    /// After the first event of a wait, others that belong to it get this long.
+    pub company: Duration,
     /// After this much silence a held answer gets a space and a stream a comment.
     pub silence: Duration,
     /// A stream without a new id for this long gets a bookmark.
@@ -71,6 +73,7 @@ impl Default for Settings {
             connections: CONNECTIONS,
             head_time: Duration::from_secs(10),
             stall: Duration::from_secs(10),
+            company: Duration::from_millis(20),
             silence: Duration::from_secs(15),
             bookmark: Duration::from_mins(1),
             life: Duration::from_mins(10),

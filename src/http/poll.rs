@@ -17,8 +17,6 @@ use crate::source::{Commands, Entry, Expired, Identity, ReadBroken, Source};
 const PAGE_BYTES: usize = 256 * 1024;
 /// Entries read at once.
 const BATCH: usize = 500;
-/// After the first event of a wait, others that belong to it get this long.
-const COMPANY: Duration = Duration::from_millis(20);
 /// Between two looks at a log that is behind its own head.
 pub(super) const LAG_LOOK: Duration = Duration::from_millis(20);
 /// Looks before the page ends where the log ends: one second.
@@ -174,7 +172,7 @@ impl<S: Source + Commands> Held<S> {
     async fn company(&mut self) {
         tokio::select! {
             () = stopped(&mut self.app.stop) => {}
-            () = sleep(COMPANY) => {}
+            () = sleep(self.app.settings.company) => {}
         }
     }
 

@@ -182,6 +182,8 @@ impl<S: Source + Commands> Stream<S> {
 
     /// The next bytes after the position, and whether the log is behind its head. Empty bytes: nothing to tell.
     async fn piece(&mut self) -> io::Result<(Vec<u8>, bool)> {
+        // The head before the entries: one that moves meanwhile is news to wait for, not a log that is behind.
+        let head = self.app.source.span().head;
         let entries = self.app.source.since(self.at, BATCH).await.map_err(io::Error::other)?;
         let whole = entries.first().is_some_and(|entry| entry.event.seq == self.at + 1);
         let span = self.app.source.span();
@@ -191,7 +193,7 @@ impl<S: Source + Commands> Stream<S> {
             self.told = self.at;
             return Ok((self.reset(Expired::Trimmed).into_bytes(), false));
         }
-        let lagging = entries.is_empty() && self.at < span.head;
+        let lagging = entries.is_empty() && self.at < head;
         Ok((self.encode(entries), lagging))
     }
 

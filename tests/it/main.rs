@@ -5,6 +5,7 @@ mod architecture;
 mod crash;
 mod framers;
 mod house;
+mod http;
 mod metering;
 mod mqtt;
 mod parts;

@@ -1,0 +1,10 @@
+//! The HTTP contract on a real listener and a real door; the event loop is played by hand.
+
+mod cli;
+mod commands;
+mod connections;
+mod examples;
+mod lab;
+mod polls;
+mod resources;
+mod streams;

@@ -1,0 +1,122 @@
+//! The examples of `protocol-spec/http.md` are run, and answer what stands there.
+
+use std::sync::Arc;
+
+use plugline::device::LineName;
+use plugline::hub::command::{Action, Command};
+use plugline::hub::feed::{Body, GatewayEvent};
+use plugline::hub::{LineHealth, Request};
+use plugline::line::Cause;
+use plugline::source::Part;
+use serde_json::Value;
+
+use super::lab::{Lab, command, device};
+
+const TEXT: &str = include_str!("../../../protocol-spec/http.md");
+const DEVICE: &str = "dlt645_000000004711";
+
+struct Example {
+    request: String,
+    status: u16,
+    answer: String,
+}
+
+/// Every fenced request with the fenced answer that follows it.
+fn examples() -> Vec<Example> {
+    let mut fences = TEXT.split("\n```").skip(1).step_by(2);
+    let mut found = Vec::new();
+    while let Some(fence) = fences.next() {
+        let request = fence.strip_prefix("http\n").unwrap_or_else(|| panic!("no request: {fence}"));
+        let answer =
+            fences.next().and_then(|fence| fence.strip_prefix("answer ")).expect("an answer follows");
+        let (status, answer) = answer.split_once('\n').unwrap_or((answer, ""));
+        found.push(Example {
+            request: request.to_owned(),
+            status: status.parse().expect("a status"),
+            answer: answer.to_owned(),
+        });
+    }
+    found
+}
+
+fn house(lab: &Lab) {
+    let line = LineName::parse("dlt645").expect("a name");
+    lab.keeper.show_device(device(DEVICE, "Kettle"));
+    lab.keeper.show_line(Arc::new(LineHealth {
+        line,
+        port: Ok(()),
+        modem: Some(true),
+        last_heard_unix_ms: Some(1_795_000_000_123),
+        malformed: Vec::new(),
+    }));
+    lab.door.set_part("store", Part::Good("open".into()));
+    lab.door.set_part("broker", Part::Broken("connection refused".into()));
+    lab.append(None, Body::Gateway(GatewayEvent::Started { version: "1.2.3".into() }));
+    lab.reading(DEVICE);
+    lab.append(Some(DEVICE), Body::Relay { on: true, cause: Cause::Button });
+}
+
+fn taken() -> Arc<Command> {
+    let mut taken = command(Action::Switch { on: true });
+    taken.device = plugline::device::DeviceId::parse(DEVICE).expect("an id");
+    Arc::new(taken)
+}
+
+async fn run(lab: &Lab, example: &Example) {
+    let (head, body) = example.request.split_once("\n\n").unwrap_or((&example.request, ""));
+    let mut lines = head.lines();
+    let head: String = std::iter::once(format!("{} HTTP/1.1\r\n", lines.next().expect("a request line")))
+        .chain(lines.map(|line| format!("{line}\r\n")))
+        .collect();
+    if head.contains("text/event-stream") {
+        let path = head.split(' ').nth(1).expect("a path");
+        let mut wire = lab.stream(path).await;
+        let mut shown = String::new();
+        for _ in 0..example.answer.matches("\n\n").count().max(1) + 1 {
+            shown += &wire.block().await.expect("a block");
+        }
+        let after_retry = |text: &str| text.split_once('\n').expect("retry comes first").1.trim().to_owned();
+        assert_eq!((wire.status(), after_retry(&shown)), (example.status, after_retry(&example.answer)));
+        return;
+    }
+    let reply = lab.ask(&head, body).await;
+    assert_eq!(reply.status, example.status, "{head}{}", reply.body);
+    if reply.body.is_empty() {
+        assert_eq!(example.answer.trim(), "");
+        return;
+    }
+    let (mut got, mut wanted) = (reply.json(), serde_json::from_str::<Value>(&example.answer).expect("JSON"));
+    for view in [&mut got, &mut wanted] {
+        if let Some(taken_at) = view.get_mut("taken_at") {
+            *taken_at = Value::Null;
+        }
+    }
+    assert_eq!(got, wanted, "{head}");
+}
+
+#[tokio::test]
+async fn every_example_of_the_specification_answers_what_stands_there() {
+    let mut lab = Lab::new().await;
+    house(&lab);
+    let mut requests = std::mem::replace(&mut lab.requests, tokio::sync::mpsc::channel(1).1);
+    let examples = examples();
+    assert!(examples.len() > 12, "{}", examples.len());
+    for example in &examples {
+        let hub = async {
+            let Some(envelope) = requests.recv().await else { return };
+            let answer = match envelope.request {
+                Request::Command(_) => Some(taken()),
+                Request::Cancel(_) | Request::Ping => None,
+            };
+            envelope.answer.send(Ok(answer)).expect("somebody waits");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = run(&lab, example) => {}
+            () = hub => panic!("the door closed"),
+        }
+        if example.status == 202 {
+            lab.keeper.show_command(taken());
+        }
+    }
+}
