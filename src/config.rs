@@ -1,3 +1,263 @@
-//! The configuration, validated once into types; nothing re-checks it later.
+//! The configuration, validated once into types; nothing re-checks it later. Reading files is the caller's.
+//!
+//! Spec: README, Configuration. Every error names the line, the column, the reason and the way out.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+mod dialects;
 mod file;
+
+pub use dialects::{Dialect, LineConfig};
 pub use file::ConfigError;
+
+use crate::device::LineName;
+use crate::mqtt::settings::{Address, BadAddress, BrokerChoice, Login, Secret, Settings};
+use crate::mqtt::topics;
+
+/// State folder unless the configuration says otherwise.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/plugline";
+
+const DEFAULT_HTTP: &str = "127.0.0.1:8480";
+const DEFAULT_BROKER: &str = "127.0.0.1:1883";
+
+/// Everything that can be chosen.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the HTTP API listens; loopback.
+    pub http_listen: SocketAddr,
+    /// The broker and the topics.
+    pub mqtt: Settings,
+    /// The lines, in order.
+    pub lines: Vec<LineConfig>,
+    /// Registry, log, everything that is kept.
+    pub store_dir: PathBuf,
+}
+
+/// Reads a file that the configuration names.
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// What validation needs of the world.
+struct Context<'a> {
+    text: &'a str,
+    read: ReadFile<'a>,
+}
+
+impl Context<'_> {
+    fn wrong<T>(&self, place: &Spanned<T>, text: impl Into<String>) -> ConfigError {
+        ConfigError::at(self.text, place, text)
+    }
+
+    /// The first line of a file with a secret.
+    fn secret(&self, path: &Spanned<PathBuf>) -> Result<String, ConfigError> {
+        let shown = path.get_ref().display();
+        let text =
+            (self.read)(path.get_ref()).map_err(|error| self.wrong(path, format!("{shown}: {error}")))?;
+        let secret = text.lines().next().unwrap_or_default().to_owned();
+        if secret.is_empty() {
+            return Err(self.wrong(path, format!("{shown} is empty; its first line is the password")));
+        }
+        Ok(secret)
+    }
+
+    fn address(&self, given: Option<&Spanned<String>>, default: &str) -> Result<SocketAddr, ConfigError> {
+        let Some(given) = given else {
+            return Ok(default.parse().expect("defaults are addresses"));
+        };
+        let text = given.get_ref();
+        text.parse().map_err(|_| {
+            self.wrong(given, format!("`{text}` is no address and port; for example \"{default}\""))
+        })
+    }
+}
+
+impl Config {
+    /// Reads and validates a configuration, with the environment's overrides.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing that is wrong.
+    pub fn parse(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+        read: ReadFile<'_>,
+    ) -> Result<Self, ConfigError> {
+        let (file, merged) = file::read(text, environment)?;
+        let context = Context { text: &merged, read };
+        let http_listen = context.address(file.http.listen.as_ref(), DEFAULT_HTTP)?;
+        if let Some(listen) = file.http.listen.as_ref().filter(|_| !http_listen.ip().is_loopback()) {
+            return Err(context.wrong(
+                listen,
+                "the HTTP API has no access control yet and listens on loopback only (127.0.0.1 or [::1]); \
+                 use an ssh tunnel or a proxy that asks for a password",
+            ));
+        }
+        if let Some(zone) = &file.site.timezone
+            && zone.get_ref().is_empty()
+        {
+            return Err(context.wrong(zone, "a time zone is a name such as \"Europe/Paris\""));
+        }
+        Ok(Self {
+            http_listen,
+            mqtt: mqtt_settings(&context, &file.mqtt)?,
+            lines: lines(&context, &file.line)?,
+            store_dir: file.store.dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+        })
+    }
+}
+
+fn lines(context: &Context<'_>, lines: &[file::Line]) -> Result<Vec<LineConfig>, ConfigError> {
+    let mut names: BTreeSet<LineName> = BTreeSet::new();
+    let mut ports: BTreeSet<&str> = BTreeSet::new();
+    let mut configs = Vec::new();
+    for line in lines {
+        let config = dialects::line(context, line)?;
+        if !ports.insert(line.port.get_ref()) {
+            let text = format!("port `{}` belongs to another line already", line.port.get_ref());
+            return Err(context.wrong(&line.port, text));
+        }
+        if !names.insert(config.name.clone()) {
+            let text = format!("a line is called `{}` already; give each a `name`", config.name);
+            return Err(context.wrong(line.name.as_ref().unwrap_or(&line.dialect), text));
+        }
+        configs.push(config);
+    }
+    Ok(configs)
+}
+
+fn mqtt_settings(context: &Context<'_>, mqtt: &file::Mqtt) -> Result<Settings, ConfigError> {
+    let broker = match &mqtt.broker {
+        None => embedded(context, &mqtt.embedded)?,
+        Some(broker) if broker.get_ref() == "embedded" => embedded(context, &mqtt.embedded)?,
+        Some(url) => {
+            let mut address: Address =
+                url.get_ref().parse().map_err(|error: BadAddress| context.wrong(url, error.to_string()))?;
+            let password = mqtt.password_file.as_ref().map(|path| context.secret(path)).transpose()?;
+            if let Some(user) = &mqtt.user {
+                let password = Secret(password.unwrap_or_default());
+                address.login = Some(Login { user: user.clone(), password });
+            }
+            BrokerChoice::External(address)
+        }
+    };
+    let mut settings = Settings::new(broker);
+    if let Some(base) = &mqtt.base {
+        topic(context, base)?;
+        settings.base.clone_from(base.get_ref());
+    }
+    if let Some(prefix) = &mqtt.discovery_prefix {
+        topic(context, prefix)?;
+        settings.discovery_prefix.clone_from(prefix.get_ref());
+    }
+    Ok(settings)
+}
+
+fn topic(context: &Context<'_>, given: &Spanned<String>) -> Result<(), ConfigError> {
+    topics::check_base(given.get_ref()).map_err(|error| context.wrong(given, error.to_string()))
+}
+
+fn embedded(context: &Context<'_>, embedded: &file::Embedded) -> Result<BrokerChoice, ConfigError> {
+    let listen = context.address(embedded.listen.as_ref(), DEFAULT_BROKER)?;
+    let users = embedded.user.iter().map(|user| {
+        let password = Secret(context.secret(&user.password_file)?);
+        Ok(Login { user: user.name.clone(), password })
+    });
+    let users: Vec<_> = users.collect::<Result<_, _>>()?;
+    if let Some(given) = embedded.listen.as_ref().filter(|_| !listen.ip().is_loopback() && users.is_empty()) {
+        return Err(context.wrong(
+            given,
+            format!(
+                "the broker would let anybody who reaches {listen} switch the sockets; add [[mqtt.embedded.user]] \
+                 with name and password_file, or listen on 127.0.0.1"
+            ),
+        ));
+    }
+    Ok(BrokerChoice::Embedded { listen, users })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::dlt645;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let read = |path: &Path| match path.to_str() {
+            Some("secret") => Ok("020637\nnot this line\n".to_owned()),
+            Some("empty") => Ok(String::new()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        };
+        Config::parse(text, std::iter::empty(), &read)
+    }
+
+    fn refused(text: &str, position: (usize, usize), part: &str) {
+        let error = parse(text).expect_err(text);
+        assert_eq!(error.position, Some(position), "{error}");
+        assert!(error.text.contains(part), "{error}");
+    }
+
+    const LINE: &str = "[[line]]\ndialect = \"dlt645\"\nport = \"/dev/ttyUSB0\"\n";
+
+    #[test]
+    fn an_empty_configuration_is_the_defaults() {
+        let config = parse("").expect("it is right");
+        assert_eq!(config.http_listen.to_string(), "127.0.0.1:8480");
+        assert_eq!(config.store_dir, PathBuf::from(DEFAULT_STATE_DIR));
+        assert!(config.lines.is_empty());
+    }
+
+    #[test]
+    fn a_line_takes_its_dialects_name_and_its_meters_their_options() {
+        let device = "[[line.device]]\naddress = \"4711\"\nname = \"Kettle\"\npassword_file = \"secret\"\nclose = \"hand\"\n";
+        let config = parse(&format!("{LINE}baud = 9600\n{device}")).expect("it is right");
+        let line = &config.lines[0];
+        assert_eq!((line.name.as_str(), line.options.baud), ("dlt645", 9600));
+        assert_eq!(&*line.devices[0].target.address, "000000004711");
+        let meter = &line.options.devices["000000004711"];
+        assert_eq!(meter.closing, dlt645::Closing::Hand);
+        assert_eq!(meter.password, dlt645::Password::parse("020637").expect("a password"));
+        assert!(!line.options.discover, "named meters are not looked for");
+    }
+
+    #[test]
+    fn every_wrong_value_is_refused_where_it_stands() {
+        refused("[http]\nlisten = \"here\"\n", (2, 10), "no address and port");
+        refused("[http]\nlisten = \"0.0.0.0:80\"\n", (2, 10), "loopback only");
+        refused("[mqtt]\nbroker = \"mqtts://host\"\n", (2, 10), "TLS");
+        refused("[mqtt]\nbase = \"a/#\"\n", (2, 8), "a/#");
+        refused("[mqtt.embedded]\nlisten = \"0.0.0.0:1883\"\n", (2, 10), "[[mqtt.embedded.user]]");
+        refused("[[line]]\ndialect = \"x10\"\nport = \"a\"\n", (2, 11), "`dlt645`");
+        refused("[[line]]\ndialect = \"dlt645\"\nport = \"tcp://a:1\"\n", (3, 8), "not supported yet");
+        refused(&format!("{LINE}baud = 1\n"), (4, 8), "300");
+        refused(&format!("{LINE}medium = \"air\"\n"), (4, 10), "`rs485`");
+        refused(&format!("{LINE}periods = {{ powr = 3 }}\n"), (4, 20), "`power`");
+        refused(&format!("{LINE}[[line.device]]\naddress = \"12x\"\n"), (5, 11), "12x");
+        refused(&format!("{LINE}[[line.device]]\naddress = \"1\"\nclose = \"soft\"\n"), (6, 9), "`hand`");
+        refused(
+            &format!("{LINE}[[line.device]]\naddress = \"1\"\npassword_file = \"gone\"\n"),
+            (6, 17),
+            "gone",
+        );
+        refused(
+            &format!("{LINE}[[line.device]]\naddress = \"1\"\npassword_file = \"empty\"\n"),
+            (6, 17),
+            "empty",
+        );
+        let twice = format!("{LINE}[[line.device]]\naddress = \"1\"\n[[line.device]]\naddress = \"0001\"\n");
+        refused(&twice, (7, 11), "stands on this line already");
+        refused(&format!("{LINE}{LINE}"), (6, 8), "another line");
+        let other = LINE.replace("USB0", "USB1");
+        refused(&format!("{LINE}{other}"), (5, 11), "give each a `name`");
+    }
+
+    #[test]
+    fn the_embedded_broker_beyond_loopback_is_fine_with_users() {
+        let text = "[mqtt.embedded]\nlisten = \"0.0.0.0:1883\"\n[[mqtt.embedded.user]]\nname = \"ha\"\npassword_file = \"secret\"\n";
+        let BrokerChoice::Embedded { users, .. } = parse(text).expect("it is right").mqtt.broker else {
+            panic!("it is the embedded one");
+        };
+        assert_eq!((users[0].user.as_str(), users[0].password.0.as_str()), ("ha", "020637"));
+    }
+}

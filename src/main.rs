@@ -1,2 +1,7 @@
-//! Plugline.
-fn main() {}
+//! The program: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    plugline::cli::main()
+}

@@ -50,9 +50,9 @@ const OPERATION_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Kept {
     /// Devices as of the last checkpoint.
-    pub devices: Vec<Device>,
+    pub devices: Vec<Arc<Device>>,
     /// Commands, settled ones too.
-    pub commands: Vec<Command>,
+    pub commands: Vec<Arc<Command>>,
     /// The lines' own records.
     pub lines: Vec<(LineName, Arc<[u8]>)>,
 }
@@ -100,16 +100,15 @@ impl Hub {
                 lane.line.restore(record);
             }
         }
-        for mut device in kept.devices {
+        for device in kept.devices {
             // Whether it answers is a question of now.
-            device.online = None;
-            self.registry.restore(device);
+            self.registry.restore(Device { online: None, ..Arc::unwrap_or_clone(device) });
         }
         for event in since_checkpoint {
             self.replay(&event, now);
         }
         for command in kept.commands {
-            self.restore_command(command, now);
+            self.restore_command(Arc::unwrap_or_clone(command), now);
         }
     }
 

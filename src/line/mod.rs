@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::device::{Abilities, Moment, Now, Quantity, Reading, Target};
+use crate::device::{Abilities, Decimal, Moment, Now, Quantity, Reading, Target};
 
 pub mod dlt645;
+pub mod framing;
 pub mod insteon;
 
 /// Serial settings that a dialect asks of its port.
@@ -289,6 +290,8 @@ impl Outputs {
 pub enum Value {
     /// A number.
     Number(i64),
+    /// A decimal number, exact.
+    Decimal(Decimal),
     /// Yes or no.
     Flag(bool),
     /// A word.

@@ -1,4 +1,12 @@
 //! The integration tests: one binary, claims as names.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail as loudly as the test")]
 
 mod architecture;
 mod crash;
+mod framers;
+mod house;
+mod metering;
+mod mqtt;
+mod parts;
+mod switching;
+mod vectors;

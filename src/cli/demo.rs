@@ -1,0 +1,206 @@
+//! `plugline demo`: simulated meters behind a real pty, the whole gateway in front of them, a broker of its own.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use plugline_simulator::{Bus, Front, House, Pty, demo_house};
+use tokio::sync::oneshot;
+
+use crate::cli::gateway::told_to_stop;
+use crate::config::Config;
+use crate::run::Addresses;
+
+/// Seed of the simulated house: the same appliances at every start.
+const SEED: u64 = 4711;
+
+/// Baud rate of the simulated adapter, as carrier adapters have it; its airtime is simulated too.
+const BAUD: u32 = 9600;
+
+/// How often the meters' totals are written down, so that they do not fall when the demo is killed.
+const SAVE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Where the API and the broker listen when nobody says and the port is free.
+const HTTP_PORT: u16 = 8480;
+const MQTT_PORT: u16 = 1883;
+
+/// The file with the meters' totals and relays, in the state folder.
+const HOUSE_FILE: &str = "demo-house";
+
+/// Arguments of the verb.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where the HTTP API listens; port 0 takes a free one [default: 127.0.0.1:8480, or a free port]
+    #[arg(long, value_name = "ADDR:PORT")]
+    http: Option<SocketAddr>,
+    /// Use this broker instead of one of its own; the topics are cleared at the end
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<String>,
+    /// Keep everything in this folder and go on from there at the next start [default: a temporary one, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Print the addresses as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A folder that goes with its value, unless it is somebody's own.
+struct StateFolder {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl StateFolder {
+    fn make(given: Option<PathBuf>) -> anyhow::Result<Self> {
+        let temporary = given.is_none();
+        let path = given
+            .unwrap_or_else(|| std::env::temp_dir().join(format!("plugline-demo-{}", std::process::id())));
+        std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        let path = std::fs::canonicalize(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { path, temporary })
+    }
+}
+
+impl Drop for StateFolder {
+    fn drop(&mut self) {
+        if self.temporary && std::fs::remove_dir_all(&self.path).is_err() {
+            tracing::warn!("{} could not be removed", self.path.display());
+        }
+    }
+}
+
+/// Runs the demo until Ctrl-C.
+///
+/// # Errors
+/// When the state folder, the pty or a listener cannot be used.
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let state = StateFolder::make(arguments.state)?;
+    let front = start_meters(&state.path).context("the simulated meters")?;
+    let config = configuration(&state.path, &front, arguments.http, arguments.mqtt.as_deref())?;
+    let (ready, up) = oneshot::channel();
+    let serial = front.path();
+    let (state_path, json) = (state.path.clone(), arguments.json);
+    let announced = tokio::spawn(async move {
+        match up.await {
+            Ok(addresses) => announce(&addresses, &serial, &state_path, json),
+            Err(_) => Ok(()),
+        }
+    });
+    let stop = told_to_stop()?;
+    let saving = save_for_ever(&front, &state.path);
+    tokio::select! {
+        ended = crate::run::run(config, ready, stop) => ended?,
+        failed = saving => return Err(failed.into()),
+    }
+    announced.await??;
+    front.with_bus(|bus| save(bus, &state.path))?;
+    front.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_meters(state: &Path) -> anyhow::Result<Front> {
+    let mut meters = demo_house(SEED);
+    match std::fs::read_to_string(state.join(HOUSE_FILE)) {
+        Ok(text) => {
+            let house = House::load(&text).map_err(|error| anyhow::anyhow!("{HOUSE_FILE}: {error}"))?;
+            meters = house.restore(meters);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).context(HOUSE_FILE),
+    }
+    let bus = Bus::new(SEED, meters).with_baud(BAUD);
+    let pty = Pty::open(Some(&state.join("serial")))?;
+    Ok(Front::start(bus, pty)?)
+}
+
+fn save(bus: &mut Bus, state: &Path) -> io::Result<()> {
+    let (file, next) = (state.join(HOUSE_FILE), state.join(format!("{HOUSE_FILE}.next")));
+    std::fs::write(&next, House::of(bus.meters()).save())?;
+    std::fs::rename(next, file)
+}
+
+/// Ends only when the state folder cannot be written any more.
+async fn save_for_ever(front: &Front, state: &Path) -> io::Error {
+    let mut turns = tokio::time::interval(SAVE_PERIOD);
+    loop {
+        turns.tick().await;
+        if let Err(error) = front.with_bus(|bus| save(bus, state)) {
+            return error;
+        }
+    }
+}
+
+fn configuration(
+    state: &Path,
+    front: &Front,
+    http: Option<SocketAddr>,
+    broker: Option<&str>,
+) -> anyhow::Result<Config> {
+    let http = http.map_or_else(|| free_or_any(HTTP_PORT), |address| address.to_string());
+    let broker = match broker {
+        Some(url) => format!("[mqtt]\nbroker = {}\n", quoted(url)),
+        None => format!("[mqtt.embedded]\nlisten = \"{}\"\n", free_or_any(MQTT_PORT)),
+    };
+    let devices = front.with_bus(|bus| {
+        let meters = bus.meters().iter();
+        let tables = meters.map(|meter| {
+            format!("[[line.device]]\naddress = \"{}\"\nname = {}\n", meter.address(), quoted(meter.name()))
+        });
+        tables.collect::<String>()
+    });
+    let text = format!(
+        "[http]\nlisten = \"{http}\"\n\n{broker}\n[store]\ndir = {dir}\n\n[[line]]\ndialect = \"dlt645\"\n\
+         port = {port}\nbaud = {BAUD}\n\
+         periods = {{ power = 3, relay = 5, current = 5, energy = 10, voltage = 10, power_factor = 15, frequency = 15 }}\n\
+         {devices}",
+        dir = quoted(&state.display().to_string()),
+        port = quoted(&front.path().display().to_string()),
+    );
+    let mut config = Config::parse(&text, std::iter::empty(), &|path| std::fs::read_to_string(path))
+        .context("the demo's own configuration")?;
+    config.mqtt.clear_at_end = true;
+    Ok(config)
+}
+
+/// `text` as a TOML string.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The usual port if nobody has it, else any.
+fn free_or_any(port: u16) -> String {
+    let usual = format!("127.0.0.1:{port}");
+    if TcpListener::bind(&usual).is_ok() { usual } else { "127.0.0.1:0".into() }
+}
+
+fn announce(addresses: &Addresses, serial: &Path, state: &Path, json: bool) -> io::Result<()> {
+    let http = format!("http://{}", addresses.http);
+    let mut out = io::stdout().lock();
+    if json {
+        let line = serde_json::json!({
+            "http": http, "mqtt": addresses.mqtt, "serial": [serial.display().to_string()],
+            "state": state.display().to_string(),
+        });
+        writeln!(out, "{line}")?;
+        return out.flush();
+    }
+    let (host, port) = addresses.mqtt.trim_start_matches("mqtt://").rsplit_once(':').unwrap_or_default();
+    writeln!(out, "A house with three simulated DL/T 645 meters is running.\n")?;
+    writeln!(out, "  HTTP    {http}")?;
+    writeln!(out, "  MQTT    {}", addresses.mqtt)?;
+    writeln!(out, "  serial  {}", serial.display())?;
+    writeln!(out, "  state   {}\n", state.display())?;
+    writeln!(out, "Try, in another terminal:\n")?;
+    writeln!(out, "  curl -N -H 'Accept: text/event-stream' '{http}/v1/events'")?;
+    writeln!(out, "  mosquitto_sub -h {host} -p {port} -v -t 'plugline/#'")?;
+    writeln!(
+        out,
+        "  curl -X POST '{http}/v1/devices/dlt645_000000004711/commands?wait=10' \\\n    \
+         -H 'Content-Type: application/json' -d '{{\"command\":\"switch\",\"args\":{{\"on\":false}}}}'\n"
+    )?;
+    writeln!(out, "Ctrl-C ends it.")?;
+    out.flush()
+}

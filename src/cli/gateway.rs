@@ -1,0 +1,73 @@
+//! `plugline run`: the gateway until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::cli::ConfigFile;
+use crate::config::Config;
+use crate::run::Addresses;
+
+/// Where the configuration is looked for when nobody says.
+const PLACES: [&str; 2] = ["./plugline.toml", "/etc/plugline/plugline.toml"];
+
+/// Finds and reads the configuration file.
+///
+/// # Errors
+/// When there is none, with the places looked at, or it cannot be read.
+pub fn find(given: Option<&Path>) -> anyhow::Result<(PathBuf, String)> {
+    let path =
+        match given {
+            Some(path) => path.to_owned(),
+            None => PLACES.iter().map(PathBuf::from).find(|path| path.exists()).with_context(|| {
+                format!("no configuration in {}; give --config FILE", PLACES.join(" or "))
+            })?,
+        };
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    Ok((path, text))
+}
+
+/// Reads and validates the configuration.
+///
+/// # Errors
+/// As [`find`], and [`crate::config::ConfigError`] behind the file's name.
+pub fn load(file: &ConfigFile) -> anyhow::Result<(PathBuf, Config)> {
+    let (path, text) = find(file.config.as_deref())?;
+    let read = |path: &Path| std::fs::read_to_string(path);
+    let config = Config::parse(&text, std::env::vars(), &read).with_context(|| path.display().to_string())?;
+    Ok((path, config))
+}
+
+/// Runs the gateway until SIGINT or SIGTERM.
+///
+/// # Errors
+/// As [`load`] and [`crate::run::run`].
+pub async fn run(file: &ConfigFile) -> anyhow::Result<ExitCode> {
+    let (path, config) = load(file)?;
+    let (ready, up) = oneshot::channel::<Addresses>();
+    tokio::spawn(async move {
+        if let Ok(addresses) = up.await {
+            tracing::info!(config = %path.display(), http = %addresses.http, mqtt = %addresses.mqtt, "running");
+        }
+    });
+    crate::run::run(config, ready, told_to_stop()?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

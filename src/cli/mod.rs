@@ -1,0 +1,141 @@
+//! The command line: one file per verb, thin over the library and the HTTP API.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub mod check_config;
+pub mod client;
+pub mod decode;
+pub mod demo;
+pub mod events;
+pub mod gateway;
+pub mod locate;
+pub mod logs;
+pub mod sockets;
+pub mod sse;
+pub mod switch;
+
+/// Gateway for passive sockets on the mains wiring.
+#[derive(Debug, Parser)]
+#[command(name = "plugline", version = crate::run::VERSION, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// The whole system on simulated meters behind a real pty; nothing else needed
+    Demo(demo::Arguments),
+    /// The gateway
+    Run(ConfigFile),
+    /// Validate the configuration; errors with line and column
+    CheckConfig(ConfigFile),
+    /// Frames to JSON, one object a line; exit 1 if any was malformed
+    Decode {
+        /// Dialect of the bytes: dlt645, insteon
+        dialect: String,
+        /// One frame each, as hex; `-` reads chunks of the port's bytes from standard input, one a line
+        #[arg(required = true, value_name = "HEX…|-")]
+        hex: Vec<String>,
+    },
+    /// What is on the lines and how it fares
+    Sockets {
+        #[command(flatten)]
+        gateway: locate::Gateway,
+    },
+    /// Switch a socket on and wait for its outcome
+    On(SwitchArguments),
+    /// Switch a socket off and wait for its outcome
+    Off(SwitchArguments),
+    /// Follow the feed
+    Events {
+        /// Start behind this cursor instead of now; `earliest` for all that is kept
+        #[arg(long, value_name = "CURSOR", default_value = "now")]
+        since: String,
+        #[command(flatten)]
+        gateway: locate::Gateway,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// Configuration file [default: ./plugline.toml, then /etc/plugline/plugline.toml]
+    #[arg(long, value_name = "FILE", env = "PLUGLINE_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct SwitchArguments {
+    /// Ids of devices, or their names where no other has it
+    #[arg(required = true, value_name = "DEVICE")]
+    devices: Vec<String>,
+    #[command(flatten)]
+    gateway: locate::Gateway,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logs::start();
+    match run(arguments.verb) {
+        Ok(code) => code,
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; there is nobody left to tell then.
+            let _ = writeln!(io::stderr(), "plugline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The reader of our output has gone: it has seen enough.
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    match verb {
+        Verb::Decode { dialect, hex } => decode(&dialect, &hex, &mut out),
+        Verb::CheckConfig(file) => check_config::run(&file, &mut out),
+        Verb::Run(file) => runtime()?.block_on(gateway::run(&file)),
+        Verb::Demo(arguments) => {
+            drop(out);
+            runtime()?.block_on(demo::run(arguments))
+        }
+        Verb::Sockets { gateway } => {
+            runtime()?.block_on(async { sockets::run(&gateway.client()?, gateway.json, &mut out).await })
+        }
+        Verb::On(arguments) => switch(&arguments, true, &mut out),
+        Verb::Off(arguments) => switch(&arguments, false, &mut out),
+        Verb::Events { since, gateway } => runtime()?
+            .block_on(async { events::run(&gateway.client()?, &since, gateway.json, &mut out).await }),
+    }
+}
+
+fn switch(arguments: &SwitchArguments, on: bool, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let gateway = &arguments.gateway;
+    runtime()?
+        .block_on(async { switch::run(&gateway.client()?, on, &arguments.devices, gateway.json, out).await })
+}
+
+fn decode(dialect: &str, hex: &[String], out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let mut lines = io::stdin().lock();
+    let input = match hex {
+        [dash] if dash == "-" => decode::Input::Stream(&mut lines),
+        frames => decode::Input::Frames(frames),
+    };
+    let all_good = decode::run(dialect, input, out)?;
+    Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}

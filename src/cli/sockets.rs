@@ -1,0 +1,93 @@
+//! `plugline sockets`: the registry as a table for people or as JSON.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::client::Client;
+
+const TITLES: [&str; 7] = ["NAME", "ID", "RELAY", "POWER", "ENERGY", "ONLINE", "LAST SEEN"];
+/// What stands where nothing was heard yet.
+const UNKNOWN: &str = "-";
+
+/// Prints all devices.
+///
+/// # Errors
+/// When the gateway cannot be asked or nothing can be written.
+pub async fn run(client: &Client, json: bool, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let answer = client.get("/v1/devices", Duration::ZERO).await?.good()?;
+    let devices = answer["devices"].as_array().cloned().unwrap_or_default();
+    if json {
+        writeln!(out, "{}", Value::from(devices))?;
+    } else if devices.is_empty() {
+        writeln!(out, "No sockets yet.")?;
+    } else {
+        write!(out, "{}", table(&devices))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(devices: &[Value]) -> String {
+    let rows: Vec<[String; 7]> =
+        std::iter::once(TITLES.map(str::to_owned)).chain(devices.iter().map(row)).collect();
+    let widths: [usize; 7] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    });
+    rows.iter().map(|row| line(row, &widths)).collect()
+}
+
+fn line(row: &[String; 7], widths: &[usize; 7]) -> String {
+    let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    format!("{}\n", cells.join("  ").trim_end())
+}
+
+fn row(device: &Value) -> [String; 7] {
+    let text = |value: &Value| printable(value.as_str().unwrap_or(UNKNOWN));
+    let quantity = |name: &str, unit: &str| match &device["last_reading"][name] {
+        Value::Number(number) => format!("{number} {unit}"),
+        _ => UNKNOWN.to_owned(),
+    };
+    [
+        text(&device["name"]),
+        text(&device["id"]),
+        word(&device["state"]["relay"], "on", "off"),
+        quantity("power_w", "W"),
+        quantity("energy_kwh", "kWh"),
+        word(&device["online"], "yes", "no"),
+        text(&device["last_seen"]),
+    ]
+}
+
+fn word(value: &Value, yes: &str, no: &str) -> String {
+    value.as_bool().map_or(UNKNOWN, |value| if value { yes } else { no }).to_owned()
+}
+
+/// Names come from outside; control characters in them would move the terminal's cursor.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_what_was_not_heard_is_a_dash() {
+        let devices = [
+            json!({"name": "Kettle", "id": "dlt645_1", "state": {"relay": true}, "online": true,
+                "last_seen": "2026-11-18T11:06:40.123Z", "last_reading": {"power_w": 41.7, "energy_kwh": 0.26}}),
+            json!({"name": "Lamp\u{1b}[2J", "id": "dlt645_2", "state": {"relay": null}, "online": null,
+                "last_seen": null, "last_reading": null}),
+        ];
+        assert_eq!(
+            table(&devices),
+            "NAME      ID        RELAY  POWER   ENERGY    ONLINE  LAST SEEN\n\
+             Kettle    dlt645_1  on     41.7 W  0.26 kWh  yes     2026-11-18T11:06:40.123Z\n\
+             Lamp?[2J  dlt645_2  -      -       -         -       -\n"
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! Problems (RFC 9457): one table of their names, used for the answers and for the page that explains each.
+//! Spec: `protocol-spec/http.md`, Errors.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::ask::BadParameter;
+use super::reply::Object;
+use crate::hub::Refused;
+use crate::json;
+use crate::source::{Expired, Identity, ReadBroken, Span};
+
+/// A kind of problem.
+#[derive(Debug)]
+pub struct Kind {
+    /// Last part of `type`.
+    pub name: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// `title`: the same words every time.
+    pub title: &'static str,
+    /// What it means and what to do, for the page.
+    pub about: &'static str,
+}
+
+macro_rules! kinds {
+    ($($constant:ident = $name:literal $status:literal $title:literal $about:literal)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $title, ".")]
+            pub static $constant: Kind =
+                Kind { name: $name, status: $status, title: $title, about: $about };
+        )*
+        /// All kinds.
+        pub static KINDS: &[&Kind] = &[$(&$constant),*];
+    };
+}
+
+kinds! {
+    BAD_PARAMETER = "bad-parameter" 400 "A parameter cannot be understood"
+        "The parameter or header named in `field` has a value of the wrong form. Numbers that are merely out of range are clamped and never refused."
+    BAD_JSON = "bad-json" 400 "The body is not JSON"
+        "The detail says at which line and column reading stopped."
+    BAD_BODY = "bad-body" 400 "The body could not be read"
+        "The connection broke or the body's framing is wrong."
+    NOT_FOUND = "not-found" 404 "Nothing is here"
+        "The path names nothing. GET / lists what there is."
+    UNKNOWN_DEVICE = "unknown-device" 404 "No such device"
+        "No device of this id is in the registry. GET /v1/devices lists all of them; ids never change, names may."
+    UNKNOWN_COMMAND = "unknown-command" 404 "No such command"
+        "The command was never accepted here, or it settled so long ago that it is no longer kept."
+    METHOD_NOT_ALLOWED = "method-not-allowed" 405 "This method is not for this path"
+        "The Allow header lists the methods that are."
+    TIMED_OUT = "timed-out" 408 "The body did not arrive in time"
+        "Send the body right behind the head."
+    STATE_UNKNOWN = "state-unknown" 409 "The relay was not heard yet"
+        "Only absolute values are queued. A toggle is turned into on or off when it is accepted, and nothing is known to turn it from. Send `switch` with `on`, or `read` first."
+    NOT_QUEUED = "not-queued" 409 "The command is no longer queued"
+        "Only a command that was not sent yet can be taken back. GET the command to see how far it came."
+    CURSOR_EXPIRED = "cursor-expired" 410 "The cursor is outside of what is kept"
+        "`reason` is `trimmed` (events after the cursor were removed by age or size), `epoch_changed` (the log was lost or restored; old cursors mean nothing in it) or `ahead` (the log never reached it). Fetch `snapshot` and go on from its `cursor`, or from `oldest` to take everything that is kept."
+    TOO_BIG = "too-big" 413 "The body is too big"
+        "Bodies may have 64 KiB."
+    NOT_JSON = "not-json" 415 "The body must be JSON"
+        "Send Content-Type: application/json."
+    WRONG_FIELD = "wrong-field" 422 "A field is wrong"
+        "`field` names it, `allowed` says what it may be: a list of values, or `min` and `max`."
+    NOT_SUPPORTED = "not-supported" 422 "The device cannot do that"
+        "The device's `capabilities` say what it can."
+    QUEUE_FULL = "queue-full" 429 "Too many commands wait for this device"
+        "Wait for their outcome, or cancel some. Retry-After says when it is worth trying again."
+    LOG_UNREADABLE = "log-unreadable" 503 "The event log cannot be read"
+        "The disk failed or is behind. Cursors stay good; try again."
+    STOPPING = "stopping" 503 "The gateway is stopping"
+        "Try again in a few seconds."
+    NOT_LIVE = "not-live" 503 "The event loop does not answer"
+        "A supervisor should restart the gateway."
+    TOO_MANY_CONNECTIONS = "too-many-connections" 503 "Too many connections are open"
+        "The gateway holds as many connections as it may. Try again in a few seconds, and share one feed among readers."
+}
+
+/// One problem, on its way to the one who asked.
+#[derive(Debug)]
+pub struct Problem {
+    kind: &'static Kind,
+    detail: String,
+    more: Object,
+    retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A problem of a kind; `detail` is about this very case.
+    #[must_use]
+    pub fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+        let retry_after_s = (kind.status == 503).then_some(5);
+        Self { kind, detail: detail.into(), more: Object::default(), retry_after_s }
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.more = self.more.with(name, value.into());
+        self
+    }
+
+    /// A field that is wrong, and what it may be.
+    #[must_use]
+    pub fn wrong_field(field: &str, detail: impl Into<String>, allowed: Value) -> Self {
+        Self::new(&WRONG_FIELD, detail).with("field", field).with("allowed", allowed)
+    }
+
+    /// An unusable cursor in the log of `identity`.
+    #[must_use]
+    pub fn expired(why: Expired, identity: &Identity, span: Span) -> Self {
+        let detail = match why {
+            Expired::Trimmed => "Events after this cursor are no longer kept.",
+            Expired::EpochChanged => "This cursor is of another log; that log was lost or replaced.",
+            Expired::Ahead => "The log has not reached this cursor.",
+        };
+        Self::new(&CURSOR_EXPIRED, detail)
+            .with("reason", why.name())
+            .with("oldest", json::cursor(identity, span.oldest))
+            .with("latest", json::cursor(identity, span.head))
+            .with("snapshot", super::SNAPSHOT)
+    }
+
+    /// The problem object.
+    #[must_use]
+    pub fn body(&self) -> String {
+        let view = Object::default()
+            .with("type", format!("/problems/{}", self.kind.name))
+            .with("title", self.kind.title)
+            .with("status", self.kind.status)
+            .with("detail", self.detail.as_str())
+            .and(&self.more);
+        json::text(&view)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() =
+            StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<BadParameter> for Problem {
+    fn from(bad: BadParameter) -> Self {
+        Self::new(&BAD_PARAMETER, bad.to_string()).with("field", bad.field)
+    }
+}
+
+impl From<ReadBroken> for Problem {
+    fn from(broken: ReadBroken) -> Self {
+        Self::new(&LOG_UNREADABLE, broken.to_string())
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            Refused::UnknownDevice(_) => Self::new(&UNKNOWN_DEVICE, detail),
+            Refused::UnknownCommand(_) => Self::new(&UNKNOWN_COMMAND, detail),
+            Refused::NotSupported { .. } => Self::new(&NOT_SUPPORTED, detail).with("field", "command"),
+            Refused::StateUnknown(_) => Self::new(&STATE_UNKNOWN, detail),
+            Refused::NotQueued(_) => Self::new(&NOT_QUEUED, detail),
+            Refused::Stopping => Self::new(&STOPPING, detail),
+            Refused::QueueFull { limit, .. } => {
+                let mut problem = Self::new(&QUEUE_FULL, detail).with("limit", json!(limit));
+                problem.retry_after_s = Some(1);
+                problem
+            }
+        }
+    }
+}
+
+/// The page behind a problem's `type`.
+#[must_use]
+pub fn page(name: &str) -> Option<Response> {
+    let kind = KINDS.iter().find(|kind| kind.name == name)?;
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n\
+         <p>HTTP status {status}, problem <code>{name}</code>.</p>\n<p>{about}</p>\n",
+        title = kind.title,
+        status = kind.status,
+        about = kind.about,
+    );
+    Some(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_members_stand_in_the_order_of_the_rfc() {
+        let shown = Problem::wrong_field("ttl_s", "it is 0", json!({"min": 1})).body();
+        assert_eq!(
+            shown,
+            r#"{"type":"/problems/wrong-field","title":"A field is wrong","status":422,"detail":"it is 0","field":"ttl_s","allowed":{"min":1}}"#
+        );
+    }
+
+    #[test]
+    fn every_name_is_told_once_and_has_a_status_of_its_own_class() {
+        for (index, kind) in KINDS.iter().enumerate() {
+            assert!(KINDS[index + 1..].iter().all(|other| other.name != kind.name), "{}", kind.name);
+            assert!((400..600).contains(&kind.status), "{}", kind.name);
+            assert!(page(kind.name).is_some());
+        }
+        assert!(page("no-such-thing").is_none());
+    }
+}

@@ -1,0 +1,114 @@
+//! A connection whose writes must make progress: one that has waited too long fails, and with it the connection.
+//! While writes go through it costs a pointer; the timer exists only while one waits.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// An I/O object with a limit on how long a write may wait.
+#[derive(Debug)]
+pub(super) struct Progress<T> {
+    io: T,
+    stall: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Progress<T> {
+    /// Fails a write that waits for longer than `stall`.
+    pub(super) fn new(io: T, stall: Duration) -> Self {
+        Self { io, stall, waiting: None }
+    }
+
+    fn judge(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.stall)));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader took nothing for too long")))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Progress<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Progress<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.judge(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.judge(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_waits_too_long_fails() {
+        let (near, _far) = tokio::io::duplex(4);
+        let mut near = Progress::new(near, Duration::from_millis(30));
+        let stalled = near.write_all(b"12345").await.expect_err("nobody reads");
+        assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn progress_ends_the_waiting() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let mut near = Progress::new(near, Duration::from_hours(1));
+        near.write_all(b"1234").await.expect("fits");
+        let mut second = Box::pin(near.write_all(b"5678"));
+        std::future::poll_fn(|context| {
+            assert!(second.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        drop(second);
+        assert!(near.waiting.is_some());
+        far.read_exact(&mut [0; 4]).await.expect("four bytes");
+        near.write_all(b"5678").await.expect("fits again");
+        assert!(near.waiting.is_none());
+    }
+}

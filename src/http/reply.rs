@@ -1,0 +1,149 @@
+//! Small things that every answer needs: objects whose members keep their order, JSON answers, request bodies
+//! within their limits.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::problem::{self, Problem};
+use crate::json;
+
+/// Largest request body that is taken.
+pub(super) const BODY_MAX: usize = 64 * 1024;
+/// What is read beyond the limit and thrown away, so that the sender hears the 413 and not a reset connection.
+const BODY_DRAIN: usize = 1024 * 1024;
+/// A body must be there after this time; nobody types it by hand.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// A JSON object whose members stand in the order in which they were added.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Object(Vec<(String, Member)>);
+
+#[derive(Clone, Debug)]
+enum Member {
+    Value(Value),
+    Object(Object),
+    List(Vec<Box<RawValue>>),
+}
+
+impl Serialize for Member {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Object(object) => object.serialize(serializer),
+            Self::List(list) => list.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, member) in &self.0 {
+            map.serialize_entry(name, member)?;
+        }
+        map.end()
+    }
+}
+
+impl Object {
+    fn push(mut self, name: impl Into<String>, member: Member) -> Self {
+        self.0.push((name.into(), member));
+        self
+    }
+
+    /// Adds a value.
+    #[must_use]
+    pub(super) fn with(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.push(name, Member::Value(value.into()))
+    }
+
+    /// Adds an object.
+    #[must_use]
+    pub(super) fn object(self, name: impl Into<String>, object: Self) -> Self {
+        self.push(name, Member::Object(object))
+    }
+
+    /// Adds a list of what is JSON already.
+    #[must_use]
+    pub(super) fn list(self, name: impl Into<String>, list: Vec<Box<RawValue>>) -> Self {
+        self.push(name, Member::List(list))
+    }
+
+    /// Adds all members of another object.
+    #[must_use]
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        self.0.extend(other.0.iter().cloned());
+        self
+    }
+}
+
+/// Answers JSON that is not to be kept by anybody on the way.
+#[must_use]
+pub(super) fn json(status: StatusCode, text: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, text).into_response()
+}
+
+/// Answers a view as JSON with status 200.
+#[must_use]
+pub(super) fn ok(view: &impl Serialize) -> Response {
+    json(StatusCode::OK, json::text(view))
+}
+
+/// The values of a header that are text.
+pub(super) fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+}
+
+/// Says that a preference for waiting was heeded.
+pub(super) fn applied(response: &mut Response, preferred_s: Option<u64>) {
+    let value = preferred_s.and_then(|seconds| HeaderValue::from_str(&format!("wait={seconds}")).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(HeaderName::from_static("preference-applied"), value);
+    }
+}
+
+/// Reads a body that must be JSON.
+///
+/// # Errors
+/// A [`Problem`]: not declared as JSON, too big, too slow, broken, or not JSON (with line and column).
+pub(super) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
+    let kind = texts(headers, header::CONTENT_TYPE).next().unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let got = if kind.is_empty() { "missing".to_owned() } else { format!("`{kind}`") };
+        let detail = format!("Content-Type is {got}, wanted `application/json`");
+        return Err(Problem::new(&problem::NOT_JSON, detail));
+    }
+    let late = |_| Problem::new(&problem::TIMED_OUT, format!("the body took longer than {BODY_TIME:?}"));
+    let bytes = tokio::time::timeout(BODY_TIME, read(headers, body)).await.map_err(late)??;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::new(&problem::BAD_JSON, error.to_string()))
+}
+
+async fn read(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Problem> {
+    let declared = texts(headers, header::CONTENT_LENGTH).next().and_then(|text| text.parse::<usize>().ok());
+    let too_big = || Problem::new(&problem::TOO_BIG, format!("the body is larger than {BODY_MAX} bytes"));
+    if declared.is_some_and(|length| length > BODY_MAX + BODY_DRAIN) {
+        return Err(too_big());
+    }
+    let (mut bytes, mut seen) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Problem::new(&problem::BAD_BODY, error.to_string()))?;
+        let data: Bytes = frame.into_data().unwrap_or_default();
+        seen += data.len();
+        if seen > BODY_MAX + BODY_DRAIN {
+            break;
+        }
+        if seen <= BODY_MAX {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if seen > BODY_MAX { Err(too_big()) } else { Ok(bytes) }
+}

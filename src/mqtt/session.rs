@@ -1,0 +1,199 @@
+//! The client: one connection after another, each with a client and an event loop of its own: the library's own way
+//! of resuming loses messages and can fall silent for good. Knows no topic but that of the will.
+
+use std::time::Duration;
+
+use rumqttc::NetworkOptions;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, LastWill};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use crate::door::Door;
+use crate::hub::NewCommand;
+use crate::source::{Part, Source};
+
+use super::backoff::{Backoff, Dice};
+use super::commands::{self, JOBS};
+use super::link::Link;
+use super::publish::{About, Message};
+use super::settings::{Address, Settings};
+use super::topics::{Topic, Topics};
+use super::window::IN_FLIGHT;
+use super::{PART, READER, stopped};
+
+/// Largest packet either way: a large house's list of devices; the library's own 10 KiB would drop the connection.
+pub(super) const PACKET_MAX: u32 = 1 << 20;
+/// Requests that the client takes without waiting; above [`IN_FLIGHT`], so handing over never fails.
+const REQUESTS: usize = 4 * IN_FLIGHT;
+/// Events of the client on their way to us.
+pub(super) const POLLED: usize = 256;
+/// Refusals on their way to the broker.
+const ANSWERS: usize = 256;
+/// A dead connection is noticed after at most twice this.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// The wall clock, milliseconds since 1970 UTC.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "stamps of refusals and of the start; the edge's I/O reads the clock"
+)]
+pub(super) fn unix_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How a connection ended.
+pub(super) enum End {
+    Stopped,
+    Lost { reason: String, good: bool },
+}
+
+/// Connects for ever until `stop`.
+pub(super) async fn run(
+    door: &Door,
+    settings: &Settings,
+    address: &Address,
+    seed: u64,
+    stop: watch::Receiver<bool>,
+) {
+    // From here on nothing is lost, also when the broker is away from the beginning.
+    if door.position(READER).is_none() {
+        door.keep_position(READER, door.span().head);
+    }
+    let topics = Topics::new(&settings.base, &settings.discovery_prefix, &door.identity().gateway);
+    let (jobs, waiting) = mpsc::channel(JOBS);
+    let (answered, answers) = mpsc::channel(ANSWERS);
+    let about = About { identity: door.identity().clone(), started_unix_ms: unix_ms() };
+    let mut keeper = Keeper {
+        door: door.clone(),
+        topics: topics.clone(),
+        about,
+        clear_at_end: settings.clear_at_end,
+        address: address.clone(),
+        dice: Dice::new(seed),
+        jobs,
+        answers,
+        stop,
+        down: false,
+    };
+    tokio::select! {
+        () = keeper.keep_connected(seed) => {}
+        () = commands::take_in(door, &topics, waiting, answered) => {}
+    }
+}
+
+/// What outlives a connection.
+pub(super) struct Keeper {
+    pub(super) door: Door,
+    pub(super) topics: Topics,
+    pub(super) about: About,
+    pub(super) clear_at_end: bool,
+    pub(super) address: Address,
+    pub(super) dice: Dice,
+    pub(super) jobs: mpsc::Sender<NewCommand>,
+    pub(super) answers: mpsc::Receiver<Vec<Message>>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) down: bool,
+}
+
+impl Keeper {
+    async fn keep_connected(&mut self, seed: u64) {
+        let mut backoff = Backoff::new(seed);
+        loop {
+            let (client, event_loop) = AsyncClient::new(self.options(), REQUESTS);
+            let (polled, events) = mpsc::channel(POLLED);
+            let mut link = Link::new(self, client);
+            let end = tokio::select! {
+                end = link.drive(events) => end,
+                () = pump(event_loop, polled) => return,
+            };
+            let End::Lost { reason, good } = end else { return };
+            if good {
+                backoff.reset();
+            }
+            let wait = backoff.wait();
+            self.lost(&reason, wait);
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stopped(&mut stop) => return,
+            }
+        }
+    }
+
+    /// Says once that the broker is away; health always knows the newest reason.
+    fn lost(&mut self, reason: &str, wait: Duration) {
+        let text = format!("{}: {reason}; next try in {:.1} s", self.address, wait.as_secs_f32());
+        match std::mem::replace(&mut self.down, true) {
+            false => {
+                tracing::warn!(broker = %self.address, reason, "the broker is away; it is tried again for ever")
+            }
+            true => tracing::debug!(broker = %self.address, reason, "the broker is still away"),
+        }
+        self.door.set_part(PART, Part::Broken(text.into()));
+    }
+
+    fn options(&self) -> MqttOptions {
+        let client_id = format!("plugline-{}", self.about.identity.gateway);
+        let mut options = MqttOptions::new(client_id, self.address.bracketed_host(), self.address.port);
+        let will = LastWill::new(self.topics.name(&Topic::Status), "offline", QoS::AtLeastOnce, true, None);
+        let mut network = NetworkOptions::new();
+        // A reading is smaller than a segment; waiting for company would cost up to 40 ms.
+        network.set_tcp_nodelay(true);
+        options
+            .set_clean_start(true)
+            .set_keep_alive(KEEP_ALIVE)
+            .set_outgoing_inflight_upper_limit(IN_FLIGHT as u16)
+            .set_max_packet_size(Some(PACKET_MAX))
+            .set_network_options(network)
+            .set_last_will(will);
+        if let Some(login) = &self.address.login {
+            options.set_credentials(&login.user, &login.password.0);
+        }
+        options
+    }
+}
+
+pub(super) type Polled = Result<Event, ConnectionError>;
+
+/// Polls the event loop, and nothing else; its first error is the last thing it tells.
+async fn pump(mut event_loop: EventLoop, polled: mpsc::Sender<Polled>) {
+    loop {
+        let event = event_loop.poll().await;
+        let last = event.is_err();
+        if polled.send(event).await.is_err() || last {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Why there is no connection, for people.
+pub(super) fn reason(error: &ConnectionError, address: &Address) -> String {
+    let as_whom = match &address.login {
+        Some(login) => format!("user `{}`", login.user),
+        None => "a client without user and password".to_owned(),
+    };
+    match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => format!("the broker refuses {as_whom}: wrong user or password"),
+        ConnectionError::ConnectionRefused(ConnectReturnCode::UnsupportedProtocolVersion)
+        | ConnectionError::NotConnAck(_)
+        | ConnectionError::MqttState(StateError::Deserialization(_)) => {
+            "the answer is not MQTT 5; is this a broker that speaks MQTT 5?".to_owned()
+        }
+        ConnectionError::ConnectionRefused(code) => format!("the broker refuses the connection: {code:?}"),
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
+            let words = reason_string.as_deref().unwrap_or("no words");
+            format!("the broker ended the connection: {reason_code:?}, {words}")
+        }
+        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+            "the broker closed the connection".to_owned()
+        }
+        ConnectionError::Timeout(_) => "no answer in time".to_owned(),
+        ConnectionError::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,209 @@
+//! The gateway put together: disk, doors, hub, ports and edges, started in order and stopped in order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+mod event_loop;
+
+use crate::config::Config;
+use crate::device::{Moment, Now};
+use crate::disk::{self, Restored, Started};
+use crate::door::{self, Door, Past};
+use crate::hub::feed::Event;
+use crate::hub::{Hub, Kept, LineIndex};
+use crate::port::Port;
+use crate::{http, mqtt};
+use event_loop::EventLoop;
+
+/// Version and commit, as `--version` and the API show them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PLUGLINE_COMMIT"), ")");
+
+/// The file in the state folder by which the command line finds the gateway; mode 0600.
+pub const CLI_FILE: &str = "cli.token";
+
+/// Chunks from all ports on their way to the loop.
+const PORT_QUEUE: usize = 256;
+
+/// How long edges may take to say good-bye.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// How long the start is held up by a broker that does not listen yet; it is tried again for ever.
+const BROKER_WAIT: Duration = Duration::from_secs(3);
+
+/// Events read at once from the log while catching up with it at the start.
+const REPLAY_PAGE: usize = 4096;
+
+/// Both clocks.
+struct Clock {
+    start: std::time::Instant,
+    /// The commit that this program was built from was made then; a clock before it is wrong for sure.
+    committed_unix_ms: i64,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "the event loop reads the clock; everybody else is told")]
+    fn new() -> Self {
+        let committed_unix_s: i64 = env!("PLUGLINE_COMMITTED_UNIX_S").parse().unwrap_or(0);
+        Self { start: std::time::Instant::now(), committed_unix_ms: committed_unix_s * 1000 }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the event loop reads the clock; everybody else is told")]
+    fn now(&self) -> Now {
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+        let synchronised = unix_ms >= self.committed_unix_ms;
+        Now { mono: Moment(self.start.elapsed()), unix_ms, synchronised }
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        Instant::from_std(self.start + moment.0)
+    }
+}
+
+/// Where a running gateway is reached.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// Its HTTP API.
+    pub http: SocketAddr,
+    /// Its broker, or the one that it is told to use, as a URL without secrets.
+    pub mqtt: String,
+}
+
+/// Runs the gateway until `stop` is over. `ready` is told the addresses once everything listens.
+///
+/// # Errors
+/// When the state folder or the HTTP listener cannot be used at the start. Later trouble is no error: it is logged,
+/// shown in health and retried.
+pub async fn run(
+    config: Config,
+    ready: oneshot::Sender<Addresses>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let clock = Clock::new();
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).context("the system gives no randomness")?;
+    let listener = listen(config.http_listen).await?;
+    let http = listener.local_addr().context("the HTTP listener")?;
+    let started = disk::start(&config.store_dir, disk::Options::default(), seed, clock.now().unix_ms)
+        .with_context(|| format!("state folder {}", config.store_dir.display()))?;
+    let (port_events, port_inbox) = mpsc::channel(PORT_QUEUE);
+    let (setups, ports): (Vec<_>, Vec<_>) = config.lines.iter().map(|line| line.setup()).unzip();
+    let mut hub = Hub::new(setups, VERSION, number(&seed, 0));
+    let (mut event_loop, door) = {
+        let Started { disk, restored, reader, done } = started;
+        let missed = read_since(&reader, restored.checkpoint).context("the event log")?;
+        let Restored { identity, head, ceiling, gap, devices, commands, lines, positions, reports, .. } =
+            restored;
+        hub.restore(Kept { devices, commands, lines }, missed, clock.now());
+        let (door, keeper) = door::open(identity, head, Box::new(reader), positions);
+        keeper.raise_ceiling(ceiling);
+        reports.iter().for_each(|report| tracing::warn!("{report}"));
+        let mut event_loop = EventLoop::new(clock, hub, keeper, (disk, done), port_inbox);
+        event_loop.begin(gap, &reports);
+        (event_loop, door)
+    };
+    for (index, (line, settings)) in config.lines.iter().zip(ports).enumerate() {
+        let port = Port::start(Arc::clone(&line.port), settings, LineIndex(index), port_events.clone());
+        event_loop.ports.push(port);
+    }
+    let (stop_edges, stopped) = watch::channel(false);
+    let started_unix_ms = event_loop.clock.now().unix_ms;
+    let (mut edges, broker) =
+        start_edges(&config, listener, &door, Running { stopped, started_unix_ms, seed: number(&seed, 8) });
+    write_cli_file(&config.store_dir, http)?;
+    tokio::spawn(announce(ready, http, broker));
+    event_loop.turn_until(stop).await;
+    tracing::info!("stopping");
+    event_loop.say_stopping();
+    stop_edges.send_replace(true);
+    event_loop
+        .turn_until(async {
+            let _ =
+                tokio::time::timeout(STOP_MAX, async { while edges.join_next().await.is_some() {} }).await;
+        })
+        .await;
+    let _ = std::fs::remove_file(config.store_dir.join(CLI_FILE));
+    tokio::task::spawn_blocking(|| event_loop.close()).await.context("the disk")
+}
+
+/// What edges are told of this run.
+struct Running {
+    stopped: watch::Receiver<bool>,
+    started_unix_ms: i64,
+    seed: u64,
+}
+
+fn start_edges(
+    config: &Config,
+    listener: TcpListener,
+    door: &Door,
+    running: Running,
+) -> (JoinSet<()>, watch::Receiver<Option<String>>) {
+    let (listening, broker) = watch::channel(None);
+    let mut edges = JoinSet::new();
+    let settings = http::Settings {
+        version: VERSION.into(),
+        started_unix_ms: running.started_unix_ms,
+        ..http::Settings::default()
+    };
+    edges.spawn(http::serve(listener, door.clone(), settings, running.stopped.clone()));
+    let told = mqtt::Told { seed: running.seed, stop: running.stopped, listening };
+    edges.spawn(mqtt::run(door.clone(), config.mqtt.clone(), told));
+    (edges, broker)
+}
+
+async fn announce(
+    ready: oneshot::Sender<Addresses>,
+    http: SocketAddr,
+    mut broker: watch::Receiver<Option<String>>,
+) {
+    let known = tokio::time::timeout(BROKER_WAIT, broker.wait_for(Option::is_some)).await;
+    let mqtt = match known {
+        Ok(Ok(url)) => url.clone().unwrap_or_default(),
+        _ => String::new(),
+    };
+    // Nobody may want to know; that is their choice.
+    let _ = ready.send(Addresses { http, mqtt });
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("http.listen = \"{address}\": cannot listen there; choose another port or end the program that has it")
+    })
+}
+
+/// Events behind the checkpoint: what the registry on disk does not know yet.
+fn read_since(past: &impl Past, checkpoint: u64) -> std::io::Result<Vec<Event>> {
+    let mut events: Vec<Event> = Vec::new();
+    loop {
+        let after = events.last().map_or_else(|| checkpoint.max(past.oldest()), |event| event.seq);
+        let mut page = past.read(after, REPLAY_PAGE)?;
+        if page.is_empty() {
+            return Ok(events);
+        }
+        events.append(&mut page);
+    }
+}
+
+fn write_cli_file(state: &Path, http: SocketAddr) -> anyhow::Result<()> {
+    let path = state.join(CLI_FILE);
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+    file.and_then(|mut file| writeln!(file, "http://{http}")).with_context(|| path.display().to_string())
+}
+
+/// Eight bytes of the seed as a number.
+fn number(seed: &[u8; 32], at: usize) -> u64 {
+    seed[at..at + 8].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
