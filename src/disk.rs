@@ -30,9 +30,10 @@ use crate::log::{self, LogAppender, LogReader, NotTaken};
 use crate::source::{Entry, Identity};
 use crate::store::{Store, StoreBroken};
 
+mod ballast;
 mod worker;
 
-use worker::{Op, Worker};
+use worker::{Op, Place, Worker};
 
 /// How the disk is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +44,19 @@ pub struct Options {
     pub sync_interval: Duration,
     /// Readers' positions are kept this often; after a crash they hear at most so much again.
     pub positions_interval: Duration,
+    /// Room held for the day when the disk is full; 0 holds none.
+    pub ballast_bytes: u64,
 }
 
 impl Default for Options {
-    /// 5 s for readings; a minute for positions, since each time costs the database a few hundred bytes.
+    /// 5 s for readings; a minute for positions, since each time costs the database a few hundred bytes; 4 MiB of
+    /// ballast: the database opens anew with a few segments of 512 KiB, the log with one record.
     fn default() -> Self {
         Self {
             log: log::Options::default(),
             sync_interval: Duration::from_secs(5),
             positions_interval: Duration::from_secs(60),
+            ballast_bytes: 4 << 20,
         }
     }
 }
@@ -175,17 +180,15 @@ pub struct Started {
 /// # Errors
 /// [`StartError`]; damage is none.
 pub fn start(dir: &Path, options: Options, seed: [u8; 32], unix_ms: i64) -> Result<Started, StartError> {
-    let folder = |error| StartError::Folder { dir: dir.to_owned(), error };
     let lock = lock(dir)?;
     let mut reports = Vec::new();
-    let mut store = Store::open(dir, unix_ms, &new_gateway(&seed), &mut reports)?;
-    let meta = &store.contents().meta;
-    let positions = store.contents().positions.values();
-    // What was taken back from a file may speak of an older log; the log itself is believed then.
-    let known = positions.copied().chain([meta.checkpoint]).max().unwrap_or(0);
-    let known = meta.epoch.as_ref().filter(|_| !store.imported()).map(|epoch| (epoch, known));
-    let opened =
-        log::open(&dir.join("log"), options.log, known, (new_epoch(&seed), unix_ms)).map_err(folder)?;
+    let (mut store, opened) = match open(dir, options, (&seed, unix_ms), &mut reports) {
+        Err(error) if ballast::release(dir) => {
+            reports.push(format!("{error}; the ballast file was given up to make room"));
+            open(dir, options, (&seed, unix_ms), &mut reports)?
+        }
+        opened => opened?,
+    };
     reports.extend(opened.reports);
     let oldest = opened.reader.oldest();
     if store.contents().meta.epoch.as_ref() != Some(&opened.epoch) {
@@ -212,16 +215,34 @@ pub fn start(dir: &Path, options: Options, seed: [u8; 32], unix_ms: i64) -> Resu
     signals.head.store(opened.head, Ordering::Relaxed);
     let (ops, queue) = std::sync::mpsc::channel();
     let (done_sender, done) = mpsc::unbounded_channel();
-    let worker =
-        Worker::new((options, unix_ms), (queue, done_sender), Arc::clone(&signals), store, opened.writer);
+    let place = Place { dir: dir.to_owned(), options, unix_ms };
+    let worker = Worker::new(place, (queue, done_sender), Arc::clone(&signals), store, opened.writer);
     let work = move || {
         worker.run();
         drop(lock);
     };
-    let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(work).map_err(folder)?;
+    let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(work);
+    let thread = thread.map_err(|error| StartError::Folder { dir: dir.to_owned(), error })?;
     let disk =
         Disk { ops: Some(ops), appender: opened.appender, signals, lost_from: None, thread: Some(thread) };
     Ok(Started { disk, restored, reader: opened.reader, done })
+}
+
+fn open(
+    dir: &Path,
+    options: Options,
+    (seed, unix_ms): (&[u8; 32], i64),
+    reports: &mut Vec<String>,
+) -> Result<(Store, log::Opened), StartError> {
+    let store = Store::open(dir, unix_ms, &new_gateway(seed), reports)?;
+    let meta = &store.contents().meta;
+    let positions = store.contents().positions.values();
+    // What was taken back from a file may speak of an older log; the log itself is believed then.
+    let known = positions.copied().chain([meta.checkpoint]).max().unwrap_or(0);
+    let known = meta.epoch.as_ref().filter(|_| !store.imported()).map(|epoch| (epoch, known));
+    let opened = log::open(&dir.join("log"), options.log, known, (new_epoch(seed), unix_ms));
+    let opened = opened.map_err(|error| StartError::Folder { dir: dir.to_owned(), error })?;
+    Ok((store, opened))
 }
 
 impl Disk {

@@ -10,7 +10,7 @@ const SEED: [u8; 32] = *b"plugline tests need some letters";
 
 fn patient() -> Options {
     let hour = Duration::from_secs(3600);
-    Options { sync_interval: hour, positions_interval: hour, ..Options::default() }
+    Options { sync_interval: hour, positions_interval: hour, ballast_bytes: 10_000, ..Options::default() }
 }
 
 fn begin(dir: &Path, options: Options) -> Started {
@@ -196,9 +196,13 @@ fn break_log(dir: &TempDir) -> PathBuf {
 fn events_that_a_failing_disk_did_not_take_become_a_declared_gap() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = begin(dir.path(), patient());
+    run.disk.keep(Persisted(1), vec![]);
+    assert_eq!(told(&mut run), Done::Kept(Persisted(1)));
+    assert!(dir.path().join("ballast").exists());
     let hidden = break_log(&dir);
     run.disk.append(&entry(reading(1, 5)));
     assert!(matches!(told(&mut run), Done::Broken { part: "feed", .. }));
+    assert!(!dir.path().join("ballast").exists(), "it makes room when something fails");
     let mut seq = 1;
     while run.disk.lost_from.is_none() {
         seq += 1;

@@ -1,5 +1,6 @@
 //! What the disk's thread does, turn by turn. Reads the monotonic clock: its intervals are nobody else's business.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Done, Options, Signals};
+use super::{Done, Options, Signals, ballast};
 use crate::door::Positions;
 use crate::hub::{Persisted, Record};
 use crate::log::LogWriter;
@@ -74,9 +75,15 @@ impl Trouble {
     }
 }
 
+/// Where and how.
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) options: Options,
+    pub(super) unix_ms: i64,
+}
+
 pub(super) struct Worker {
-    options: Options,
-    unix_ms: i64,
+    place: Place,
     ops: Receiver<Op>,
     done: UnboundedSender<Done>,
     signals: Arc<Signals>,
@@ -104,15 +111,14 @@ fn now() -> Instant {
 
 impl Worker {
     pub(super) fn new(
-        (options, unix_ms): (Options, i64),
+        place: Place,
         (ops, done): (Receiver<Op>, UnboundedSender<Done>),
         signals: Arc<Signals>,
         store: Store,
         log: LogWriter,
     ) -> Self {
         Self {
-            options,
-            unix_ms,
+            place,
             ops,
             done,
             signals,
@@ -135,6 +141,9 @@ impl Worker {
     /// Runs until it is stopped, or its handle is dropped: then nothing more is written, as in a crash.
     pub(super) fn run(mut self) {
         self.turn(now());
+        if let Err(error) = ballast::make(&self.place.dir, self.place.options.ballast_bytes) {
+            tracing::warn!(%error, "there is no room for the ballast file");
+        }
         loop {
             let next = match self.next_deadline() {
                 Some(at) => self.ops.recv_timeout(at.saturating_duration_since(now())),
@@ -165,7 +174,7 @@ impl Worker {
             }
             Op::Positions(positions) => {
                 self.positions = Some(positions);
-                self.positions_at.get_or_insert(now() + self.options.positions_interval);
+                self.positions_at.get_or_insert(now() + self.place.options.positions_interval);
             }
             Op::Lost(from) => self.lost = Some(from),
             Op::Wake | Op::Stop { .. } => {}
@@ -196,7 +205,7 @@ impl Worker {
         self.log.write().inspect_err(|_| self.sync_at = Some(now))?;
         let unsynced = self.log.unsynced_bytes();
         if unsynced > 0 {
-            let at = *self.sync_at.get_or_insert(now + self.options.sync_interval);
+            let at = *self.sync_at.get_or_insert(now + self.place.options.sync_interval);
             if urgent || at <= now || unsynced > UNSYNCED_BYTES_MAX {
                 // Stays due when it fails.
                 self.sync_at = Some(now);
@@ -234,7 +243,7 @@ impl Worker {
 
     fn registry(&mut self) -> Result<(), String> {
         if self.store_trouble.retry_at.is_some() {
-            let recovered = self.store.recover(self.unix_ms).map_err(|error| error.to_string())?;
+            let recovered = self.store.recover(self.place.unix_ms).map_err(|error| error.to_string())?;
             if let Some(told) = recovered {
                 tracing::warn!(told);
                 self.tell(Done::Notice(told));
@@ -269,9 +278,11 @@ impl Worker {
     }
 
     fn settle(&mut self, of: impl Fn(&mut Self) -> &mut Trouble, result: Result<(), String>, now: Instant) {
-        if let Some(told) = of(self).settle(result, now) {
-            self.tell(told);
+        let Some(told) = of(self).settle(result, now) else { return };
+        if matches!(told, Done::Broken { .. }) && ballast::release(&self.place.dir) {
+            tracing::warn!("the ballast file was given up to make room");
         }
+        self.tell(told);
     }
 
     fn tell(&self, done: Done) {

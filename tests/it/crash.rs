@@ -15,6 +15,7 @@ use plugline::source::Entry;
 
 /// Folder of the child; its presence makes this process one.
 const FOLDER: &str = "PLUGLINE_TEST_CRASH_FOLDER";
+const SEED: [u8; 32] = *b"seed of exactly thirty-two bytes";
 const ROUNDS: u64 = 12;
 const READINGS: u64 = 10_000;
 
@@ -43,7 +44,7 @@ fn line_record(number: u64) -> Record {
 }
 
 fn start(dir: &Path) -> Started {
-    disk::start(dir, Options::default(), *b"an seed of exactly thirty-two by", 1).expect("it starts")
+    disk::start(dir, Options::default(), SEED, 1).expect("it starts")
 }
 
 fn child(role: &str, dir: &Path) -> Child {
@@ -134,7 +135,9 @@ fn store_readings(dir: &Path) {
         let line = io.lines().find(|line| line.starts_with("wchar")).expect("it stands there");
         line.trim_start_matches("wchar: ").parse().expect("a number")
     };
-    let mut run = start(dir);
+    // The ballast is written once in the life of a disk.
+    let options = Options { ballast_bytes: 0, ..Options::default() };
+    let mut run = disk::start(dir, options, SEED, 1).expect("it starts");
     let before = written();
     for seq in 1..=READINGS {
         run.disk.append(&reading(seq));
