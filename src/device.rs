@@ -37,8 +37,8 @@ pub struct Now {
     pub synchronised: bool,
 }
 
-/// A measured quantity. Values are integers in the unit named by [`Quantity::json_name`] divided by
-/// 10^[`Quantity::digits`]: `Power` is in milliwatts, `Energy` in milliwatt-hours, `Temperature` in tenths of a degree.
+/// A measured quantity. Values are integers in the unit named by [`QuantityRow::json_name`] divided by
+/// 10^[`QuantityRow::digits`]: `Power` is in milliwatts, `Energy` in milliwatt-hours, `Temperature` in tenths of a degree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Quantity {

@@ -1,7 +1,24 @@
 //! Plugline: a gateway between passive sockets on the mains wiring and people's programs.
 //!
-//! The map, from the pure heart outwards; imports run one way, left to right, and `tests/it/architecture.rs` keeps it so:
-//! [`device`] ← [`line`] ← hub ← config, json, record, edges' pure files ← door ← port, store, log, edges' I/O ← run ← cli.
+//! The map, from the pure heart outwards. Imports run one way, downwards in this list; `tests/it/architecture.rs`
+//! holds the exact ranks and fails when they are broken.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`mod@device`] | the nouns: ids, quantities, readings, devices |
+//! | [`mod@line`] | the verbs of a line, and one folder per dialect |
+//! | [`hub`] | registry, commands, poll plan, energy ledger, events: one state machine |
+//! | [`json`], [`record`] | the nouns as JSON of the contracts, and as they are stored |
+//! | [`source`] | what readers of the feed and callers of commands need, as two traits |
+//! | [`config`] | the configuration, validated once |
+//! | [`door`] | the two doors between the hub and everybody else |
+//! | [`port`] | bytes in and out of a serial port |
+//! | [`log`], [`store`], [`disk`] | the event log, the registry in sled, the thread that runs both |
+//! | [`mqtt`], [`http`] | the edges |
+//! | [`run`] | all of it put together; the event loop and the only clock |
+//! | [`cli`] | the command line, one file per verb |
+//!
+//! Start reading at [`hub::Hub`] (what is decided) or at `run/event_loop.rs` (what is done).
 
 pub mod cli;
 pub mod config;
