@@ -9,9 +9,14 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sled::Transactional;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
+
+/// Pauses between two tries to get the lock, and how many.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const LOCK_TRIES: u32 = 50;
 
 /// sled's own default is 1 GiB; the whole registry is a few hundred KiB.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -75,13 +80,30 @@ impl From<sled::Error> for Failure {
                 if matches!(
                     error.kind(),
                     PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull
-                ) || error.to_string().contains("could not acquire lock") =>
+                ) || is_locked(&error) =>
             {
                 Self::Disk(error)
             }
             other => Self::Corrupt(other.to_string()),
         }
     }
+}
+
+/// sled's words for a database that somebody else has open.
+fn is_locked(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+/// Opens a database. sled lets go of its lock a moment after it was closed, and a gateway that is just ending may
+/// still have it: it is asked for again for a second.
+fn open_when_free(config: &sled::Config) -> sled::Result<sled::Db> {
+    for _ in 0..LOCK_TRIES {
+        match config.open() {
+            Err(sled::Error::Io(error)) if is_locked(&error) => std::thread::park_timeout(LOCK_PAUSE),
+            answer => return answer,
+        }
+    }
+    config.open()
 }
 
 pub(super) struct Engine {
@@ -147,7 +169,7 @@ impl Engine {
     fn open(path: &Path) -> Result<Self, Failure> {
         remove_torn_snapshots(path)?;
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let db = config.open()?;
+        let db = open_when_free(&config)?;
         let tree = |(_, name): (Room, &str)| db.open_tree(name);
         let [devices, commands, lines, positions, meta] = ROOMS.map(tree);
         Ok(Self {
