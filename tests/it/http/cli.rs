@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::lab::{Lab, PATIENCE, command, device, seq};
 
@@ -144,14 +145,13 @@ async fn events_goes_on_after_every_cut_without_losing_or_repeating_one() {
         events::run(&client, "earliest", true, &mut Lines(lines, String::new())).await
     });
     for wanted in 1..=12 {
-        let line = tokio::time::timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
+        let line = timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
         let event: Value = serde_json::from_str(&line).expect("an Event");
         assert_eq!(seq(event["id"].as_str().expect("an id")), wanted);
     }
     drop(printed);
     lab.reading("a");
-    let code =
-        tokio::time::timeout(PATIENCE, verb).await.expect("it ends when nobody reads").expect("no panic");
+    let code = timeout(PATIENCE, verb).await.expect("it ends when nobody reads").expect("no panic");
     assert_eq!(code.expect("no error"), ExitCode::SUCCESS);
 }
 
@@ -164,10 +164,11 @@ async fn events_says_what_was_lost_and_goes_on() {
     let verb = tokio::spawn(async move {
         events::run(&client, "zzzzzzzz.4", false, &mut Lines(lines, String::new())).await
     });
-    let lost = printed.recv().await.expect("a line");
+    let lost = timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
     assert!(lost.contains("events were missed") && lost.contains("k3f9q2mz.1"), "{lost}");
     lab.reading("a");
-    assert!(printed.recv().await.expect("a line").contains("k3f9q2mz.2  reading"));
+    let live = timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
+    assert!(live.contains("k3f9q2mz.2  reading"), "{live}");
     verb.abort();
     let nowhere = Client::new("http://127.0.0.1:1").expect("an address");
     let bad = events::run(&nowhere, "a&b", false, &mut Vec::new()).await.expect_err("no cursor");
