@@ -135,7 +135,7 @@ pub fn set(
         wish,
         ttl: Duration::from_secs(ttl_s.into()),
         requested_by: "mqtt".into(),
-        idempotency_key: None,
+        idempotency: None,
         reply_to,
     }))
 }

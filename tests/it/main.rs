@@ -6,6 +6,7 @@ mod crash;
 mod framers;
 mod house;
 mod http;
+mod managing;
 mod metering;
 mod mqtt;
 mod parts;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use plugline::cli::client::Client;
 use plugline::cli::{events, sockets, switch};
-use plugline::hub::Request;
 use plugline::hub::command::{Action, State};
+use plugline::hub::{Given, Request};
 use plugline::line::Outcome;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,7 +55,7 @@ async fn switched(name: &str, confirmed: bool) -> (ExitCode, String) {
         assert_eq!(new.device.as_str(), "dlt645_1");
         let mut taken = command(Action::Switch { on: true });
         lab.keeper.show_command(Arc::new(taken.clone()));
-        envelope.answer.send(Ok(Some(Arc::new(taken.clone())))).expect("somebody waits");
+        envelope.answer.send(Ok(Given::from(Arc::new(taken.clone())))).expect("somebody waits");
         if confirmed {
             taken.enter(State::Confirmed, 1_795_000_000_900);
         } else {
