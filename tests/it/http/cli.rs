@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use plugline::cli::client::Client;
+use plugline::cli::switch::Wanted;
 use plugline::cli::{events, sockets, switch};
 use plugline::hub::command::{Action, State};
 use plugline::hub::{Given, Request};
@@ -64,7 +65,7 @@ async fn switched(name: &str, confirmed: bool) -> (ExitCode, String) {
         lab.keeper.show_command(Arc::new(taken));
         lab.note("its event");
     };
-    let (code, ()) = tokio::join!(switch::run(&client, true, &devices, false, &mut out), hub);
+    let (code, ()) = tokio::join!(switch::run(&client, Wanted::On, &devices, false, &mut out), hub);
     (code.expect("asked"), String::from_utf8(out).expect("text"))
 }
 
@@ -83,7 +84,7 @@ async fn a_misspelt_device_switches_nothing() {
     lab.keeper.show_device(device("dlt645_1", "Kettle"));
     let devices = ["Kettle".to_owned(), "Kettel".to_owned()];
     let error =
-        switch::run(&client(&lab), true, &devices, false, &mut Vec::new()).await.expect_err("misspelt");
+        switch::run(&client(&lab), Wanted::On, &devices, false, &mut Vec::new()).await.expect_err("misspelt");
     assert!(error.to_string().contains("Kettel"), "{error:#}");
     assert!(lab.requests.try_recv().is_err());
 }
