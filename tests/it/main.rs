@@ -3,7 +3,9 @@
 
 mod architecture;
 mod crash;
+mod demo;
 mod framers;
+mod gateway;
 mod house;
 mod http;
 mod metering;
