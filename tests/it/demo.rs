@@ -225,7 +225,7 @@ async fn a_kept_demo_goes_on_after_a_kill_and_declares_what_is_missing() {
 
     let demo = Demo::start(&["--state", state]).await;
     let energy = |event: &Value| event["data"]["energy_kwh"].is_number();
-    let mut feed = Feed::after(&demo.http, "now");
+    let mut feed = Feed::now(&demo.http).await;
     feed.next("energy again", energy).await;
     let gaps = compare(&before, &demo).await;
     assert_eq!(gaps.len(), 1, "a kill is declared once: {gaps:?}");
@@ -235,7 +235,7 @@ async fn a_kept_demo_goes_on_after_a_kill_and_declares_what_is_missing() {
     let before = Stand::of(&demo).await;
     assert_eq!(demo.program.stop("TERM").await.code(), Some(0));
     let demo = Demo::start(&["--state", state]).await;
-    Feed::after(&demo.http, "now").next("energy again", energy).await;
+    Feed::now(&demo.http).await.next("energy again", energy).await;
     assert_eq!(compare(&before, &demo).await, gaps, "a clean stop leaves no gap");
     assert_eq!(demo.program.stop("INT").await.code(), Some(0));
     assert!(folder.path().join("demo-house").exists(), "the folder was given, so it stays");

@@ -27,6 +27,9 @@ const STOP: Duration = Duration::from_secs(5);
 /// What a person would not wait for any longer; how often something is looked at that cannot be waited for.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Lines and events that a failure shows.
+const TAIL: usize = 40;
+
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
@@ -64,6 +67,13 @@ impl Lines {
         self.0.borrow().clone()
     }
 
+    /// The beginnings of the last lines, for a failure.
+    fn tail(&self) -> String {
+        let all = self.all();
+        let last = all.iter().rev().take(TAIL).rev();
+        last.map(|line| format!("\n  {}", line.chars().take(200).collect::<String>())).collect()
+    }
+
     /// The first line that is `wanted`, once it has come.
     pub(crate) async fn first(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let mut kept = self.0.clone();
@@ -71,7 +81,8 @@ impl Lines {
         let waiting = kept.wait_for(|kept| found(kept).is_some());
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(Ok(kept)) => found(&kept).expect("just seen"),
-            ended => panic!("{what}: {} in {:#?}", if ended.is_ok() { "ended" } else { "no" }, self.all()),
+            Ok(Err(_)) => panic!("{what}: not before the end of {}", self.tail()),
+            Err(_) => panic!("{what}: not within {PATIENCE:?} in {}", self.tail()),
         }
     }
 
@@ -217,6 +228,12 @@ impl Feed {
         Self { http: http.to_owned(), cursor: cursor.to_owned(), seen: Vec::new(), at: 0 }
     }
 
+    /// What comes from now on.
+    pub(crate) async fn now(http: &str) -> Self {
+        let page = get(&format!("{http}/v1/events")).await;
+        Self::after(http, page["cursor"].as_str().expect("a cursor"))
+    }
+
     /// Everything that is kept now.
     pub(crate) async fn all(http: &str) -> Vec<Value> {
         let mut feed = Self::after(http, "earliest");
@@ -247,7 +264,12 @@ impl Feed {
         };
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(event) => event,
-            Err(_) => panic!("{what}: not in the feed: {:#?}", self.seen),
+            Err(_) => {
+                let last = self.seen.iter().rev().take(TAIL).rev();
+                let last: String =
+                    last.map(|event| format!("\n  {} {}", event["kind"], event["data"])).collect();
+                panic!("{what}: not in the feed: {last}");
+            }
         }
     }
 }
@@ -367,10 +389,6 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) async fn feed(&self) -> Feed {
-        Feed::after(&self.http, "earliest")
-    }
-
     /// Waits until every device has a relay and a reading.
     pub(crate) async fn devices(&self) -> Vec<Value> {
         let url = format!("{}/v1/devices", self.http);

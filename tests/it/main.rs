@@ -4,6 +4,7 @@
 mod architecture;
 mod crash;
 mod demo;
+mod end_to_end;
 mod framers;
 mod gateway;
 mod house;
