@@ -204,7 +204,8 @@ fn open(path: &str, settings: SerialSettings) -> Result<SerialStream, tokio_seri
 fn explain(path: &str, error: &tokio_serial::Error) -> String {
     let kind = match error.kind() {
         tokio_serial::ErrorKind::Io(kind) => kind,
-        tokio_serial::ErrorKind::NoDevice => io::ErrorKind::NotFound,
+        // What the library says of a port that another program has locked.
+        tokio_serial::ErrorKind::NoDevice => io::ErrorKind::ResourceBusy,
         _ => io::ErrorKind::Other,
     };
     let text = error.to_string();
@@ -216,7 +217,7 @@ fn explain(path: &str, error: &tokio_serial::Error) -> String {
             "{path}: permission denied; add the user to the `dialout` group (sudo usermod -aG dialout $USER) and log in again"
         );
     }
-    if text.contains("lock") || text.contains("busy") || kind == io::ErrorKind::ResourceBusy {
+    if kind == io::ErrorKind::ResourceBusy {
         return format!("{path}: in use{}", holders(path));
     }
     if text.contains("typewriter") || text.contains("ioctl") {

@@ -84,6 +84,8 @@ kinds! {
         "Wait for their outcome, or cancel some. Retry-After says when it is worth trying again."
     LOG_UNREADABLE = "log-unreadable" 503 "The event log cannot be read"
         "The disk failed or is behind. Cursors stay good; try again."
+    STORE_BROKEN = "store-broken" 503 "The registry cannot be written"
+        "A command is taken in when it is on disk, and the disk is full or failed. Nothing was changed; /healthz says why. It is tried again for ever."
     STOPPING = "stopping" 503 "The gateway is stopping"
         "Try again in a few seconds."
     NOT_LIVE = "not-live" 503 "The event loop does not answer"
@@ -186,6 +188,7 @@ impl From<Refused> for Problem {
             Refused::NotSupported { .. } => Self::new(&NOT_SUPPORTED, detail).with("field", "command"),
             Refused::StateUnknown(_) => Self::new(&STATE_UNKNOWN, detail),
             Refused::NotQueued(_) => Self::new(&NOT_QUEUED, detail),
+            Refused::StoreBroken => Self::new(&STORE_BROKEN, detail),
             Refused::Stopping => Self::new(&STOPPING, detail),
             Refused::KeyReused(_) => Self::new(&KEY_REUSED, detail).with("field", "Idempotency-Key"),
             Refused::UnknownLine { known, .. } => {

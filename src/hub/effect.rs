@@ -172,6 +172,9 @@ pub enum Refused {
     /// It was sent already.
     #[error("command `{0}` is no longer queued, so it cannot be taken back")]
     NotQueued(CommandId),
+    /// A command must be on disk before it is taken in, and the disk takes nothing.
+    #[error("the registry cannot be written, so no command can be taken in; GET /healthz says why")]
+    StoreBroken,
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,

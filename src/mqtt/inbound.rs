@@ -60,6 +60,7 @@ impl Rejection {
             Refused::NotSupported { .. } => "not_supported",
             Refused::StateUnknown(_) => "state_unknown",
             Refused::QueueFull { .. } => "queue_full",
+            Refused::StoreBroken => "store_broken",
             Refused::Stopping => "stopping",
             _ => "refused",
         };

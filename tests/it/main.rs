@@ -3,7 +3,10 @@
 
 mod architecture;
 mod crash;
+mod demo;
+mod end_to_end;
 mod framers;
+mod gateway;
 mod house;
 mod http;
 mod managing;

@@ -128,6 +128,7 @@ async fn refusals_of_the_hub_become_problems() {
         (Refused::StateUnknown(id.clone()), 409, "state-unknown"),
         (Refused::NotSupported { device: id.clone(), command: "identify" }, 422, "not-supported"),
         (Refused::UnknownDevice(id), 404, "unknown-device"),
+        (Refused::StoreBroken, 503, "store-broken"),
         (Refused::Stopping, 503, "stopping"),
     ] {
         let (reply, _) = post(&mut lab, &head(PATH, ""), ON, Err(refused)).await;
