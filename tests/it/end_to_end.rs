@@ -262,6 +262,7 @@ impl Dice {
 const ROUNDS: u64 = 24;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story from start to end")]
 async fn killed_at_any_moment_it_keeps_its_registry_its_feed_and_its_word() {
     let site = Site::new();
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
