@@ -13,7 +13,7 @@ use super::devices::find;
 use super::fields::{missing, object, only, wrong};
 use super::problem::Problem;
 use super::reply::{ok, read_json};
-use crate::device::{Device, LineName};
+use crate::device::{Device, DeviceId, LineName};
 use crate::hub::{Given, Request};
 use crate::json as views;
 use crate::source::{Commands, Source};
@@ -57,11 +57,7 @@ pub(super) async fn change<S: Source + Commands>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let device = find(&app.source, &id)?.id.clone();
-    let body = read_json(&headers, body).await?;
-    let body = object(&body, "body")?;
-    only(body, "", &["name"])?;
-    let name = text(body, "name", &json!("text"))?;
+    let (device, name) = one_text(&app.source, &id, &headers, body, "name").await?;
     let device = asked(&app.source, Request::Rename { device, name }).await?;
     Ok(ok(&views::device(&device)))
 }
@@ -72,13 +68,24 @@ pub(super) async fn replace<S: Source + Commands>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let device = find(&app.source, &id)?.id.clone();
-    let body = read_json(&headers, body).await?;
-    let body = object(&body, "body")?;
-    only(body, "", &["address"])?;
-    let address = text(body, "address", &json!("the address on the new device"))?;
+    let (device, address) = one_text(&app.source, &id, &headers, body, "address").await?;
     let device = asked(&app.source, Request::Replace { device, address }).await?;
     Ok(ok(&views::device(&device)))
+}
+
+/// A device, and the one field that is asked of it.
+async fn one_text<S: Commands>(
+    source: &S,
+    id: &str,
+    headers: &HeaderMap,
+    body: Body,
+    field: &str,
+) -> Result<(DeviceId, Arc<str>), Problem> {
+    let device = find(source, id)?.id.clone();
+    let body = read_json(headers, body).await?;
+    let body = object(&body, "body")?;
+    only(body, "", &[field])?;
+    Ok((device, text(body, field, &json!("text"))?))
 }
 
 pub(super) async fn remove<S: Source + Commands>(
