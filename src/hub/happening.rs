@@ -6,7 +6,7 @@ use crate::device::{Device, DeviceId, Now, Reading, Target};
 use crate::hub::Hub;
 use crate::hub::command::State;
 use crate::hub::effect::{Effect, LineIndex, Record};
-use crate::hub::feed::{Body, GatewayEvent, Notification};
+use crate::hub::feed::{Body, Change, GatewayEvent, Notification};
 use crate::hub::lane::{Job, Slot};
 use crate::hub::registry::MISSED_OFFLINE;
 use crate::line::{Cause, Failure, Happening, LineOutput, Progress, Ticket};
@@ -47,6 +47,12 @@ impl Hub {
                 self.tell_line(line, now);
             }
             Happening::Malformed { kind } => self.lanes[line.0].count(kind),
+            Happening::Learned { target } => self.learned(line, &target, now),
+            Happening::Recovery { step } => self.lanes[line.0].count(step),
+            Happening::Notice { code, detail } => {
+                let note = Notification { code: code.into(), detail: detail.into() };
+                self.event(None, Body::Notification(note), None, now);
+            }
         }
     }
 
@@ -120,6 +126,21 @@ impl Hub {
         self.lanes[line.0].heard(now.unix_ms);
         if self.registry.at(&self.lanes[line.0].name, target).is_none() {
             self.register(line, target, None, None, now);
+        }
+    }
+
+    /// A device turned out to be something else than it was taken for: its profile is taken anew.
+    fn learned(&mut self, line: LineIndex, target: &Target, now: Now) {
+        let Some(id) = self.registry.at(&self.lanes[line.0].name, target).cloned() else { return };
+        let Some(member) = self.registry.get_mut(&id) else { return };
+        let (device, before) = (Arc::clone(&member.device), member.device.abilities);
+        self.lanes[line.0].plan.remove(&id);
+        self.attach(line, &device, now);
+        self.refresh_measured(line, now);
+        let Some(member) = self.registry.get(&id) else { return };
+        if member.device.abilities != before {
+            let device = Arc::clone(&member.device);
+            self.changed_device(Change::Changed, device, now);
         }
     }
 

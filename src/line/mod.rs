@@ -60,6 +60,25 @@ pub enum Operation {
     },
     /// Look for devices that the line can name by itself.
     Discover,
+    /// Wait for one device whose button a person holds, and make its link. Holds the line: a longer window is
+    /// several of these, one after the other. Ends with [`Happening::Joined`], or fails with `no_device`.
+    Join {
+        /// How long to wait, at most until shortly before the deadline.
+        seconds: u16,
+    },
+    /// Make the links with the device of this address, without anybody touching it. Ends with
+    /// [`Happening::Joined`] for each of its relays; a failure leaves no half of it.
+    Link {
+        /// Which; it need not be attached.
+        target: Target,
+    },
+    /// Make the device show itself.
+    Identify {
+        /// Which.
+        target: Target,
+        /// How long, at most until shortly before the deadline.
+        seconds: u16,
+    },
 }
 
 /// One item of a device's poll plan.
@@ -205,6 +224,23 @@ pub enum Happening {
     Malformed {
         /// Stable word: `checksum`, `garbage`, `truncated`, …
         kind: &'static str,
+    },
+    /// The line learned what an attached device is: [`Line::attach`] gives another profile now.
+    Learned {
+        /// Which.
+        target: Target,
+    },
+    /// A step was taken to bring a silent modem back: counted.
+    Recovery {
+        /// Stable word: `probe`, `reopen`.
+        step: &'static str,
+    },
+    /// Something that a person should know.
+    Notice {
+        /// Stable word for programs: `modem_reset`, …
+        code: &'static str,
+        /// One sentence.
+        detail: String,
     },
 }
 

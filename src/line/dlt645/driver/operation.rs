@@ -28,6 +28,9 @@ impl Dlt645 {
             Operation::Poll { target, .. }
             | Operation::Read { target }
             | Operation::Switch { target, .. } => target,
+            Operation::Join { .. } | Operation::Link { .. } | Operation::Identify { .. } => {
+                return Err(not_started("unsupported", "a meter cannot do that".to_owned()));
+            }
         };
         let known = Address::parse(&target.address).and_then(|address| self.devices.get_key_value(&address));
         let Some((&address, device)) = known else {
@@ -49,7 +52,7 @@ impl Dlt645 {
             Operation::Poll { item, .. } => {
                 Ok((address, Work::Poll, Request::read(address, question(item)?)))
             }
-            Operation::Read { .. } | Operation::Discover => {
+            _ => {
                 let work = Work::Read { item: 0, answered: false, refused: None };
                 Ok((address, work, Request::read(address, question(0)?)))
             }
