@@ -9,6 +9,7 @@ mod framers;
 mod gateway;
 mod house;
 mod http;
+mod insteon;
 mod managing;
 mod metering;
 mod mqtt;

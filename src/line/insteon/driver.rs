@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::Exchange;
-use super::frame::Framer;
+use super::frame::{Framer, START};
 use super::kept::Kept;
 use super::message::Address;
 use super::options::{Kind, Options};
 use super::plan::profile;
 use super::presses::{Presses, Repeats};
+use super::table::row;
 use crate::device::{Moment, Now, Target};
 use crate::line::{
     BadAddress, Failure, Happening, Line, LineOutput, Operation, Outcome, Outputs, Parity, Profile, Progress,
@@ -34,6 +35,9 @@ use operation::Switching;
 const SETTINGS: SerialSettings = SerialSettings { baud: 19_200, parity: Parity::None };
 /// The modem's dead-man: what is unfinished after so long a silence stays so.
 const BYTE_GAP: Duration = Duration::from_millis(240);
+/// What begins like a frame after so long a silence is one, and ends an unfinished one before it: bytes of a frame
+/// follow each other at once, and a message on the mains takes this long.
+const FRAME_PAUSE: Duration = Duration::from_millis(50);
 /// Least time between two commands; a modem that is given one earlier may drop what is under way.
 const COMMAND_GAP: Duration = Duration::from_millis(500);
 /// An answer that was given up may still come within this time: a device repeats itself for 3.2 s, a modem in the
@@ -53,6 +57,7 @@ pub struct Insteon {
     repeats: Repeats,
     presses: Presses,
     last_write: Option<Moment>,
+    last_byte: Option<Moment>,
     /// When an unfinished frame is given up.
     gap_due: Option<Moment>,
     outputs: Outputs,
@@ -123,6 +128,7 @@ impl Insteon {
             repeats: Repeats::default(),
             presses: Presses::default(),
             last_write: None,
+            last_byte: None,
             gap_due: None,
             outputs: Outputs::default(),
         }
@@ -180,15 +186,20 @@ impl Insteon {
     }
 
     /// Lets the command of a job go out at `at`, or when the modem may be given one.
-    fn hold(&mut self, job: &mut Job, at: Moment, now: Moment) {
-        let free = self.last_write.map_or(at, |last| at.max(last + COMMAND_GAP));
-        job.exchange.hold(free);
-        if free <= now {
-            self.write(job, now);
-        }
+    fn hold(&self, job: &mut Job, at: Moment) {
+        job.exchange.hold(self.last_write.map_or(at, |last| at.max(last + COMMAND_GAP)));
     }
 
-    fn write(&mut self, job: &mut Job, now: Moment) {
+    /// Writes the command in flight if its time has come. While a frame is coming in, it waits: the host link has no
+    /// check, and the echo would be read as the rest of that frame if that is lost.
+    fn flush(&mut self, now: Moment) {
+        let Some(job) = self.job.as_mut().filter(|job| job.exchange.held_until().is_some_and(|at| at <= now))
+        else {
+            return;
+        };
+        if let Some(gap) = self.gap_due.filter(|_| self.framer.has_partial()) {
+            return job.exchange.hold(gap);
+        }
         self.last_write = Some(now);
         job.exchange.written(now);
         self.outputs.push(LineOutput::Write(job.exchange.command.to_bytes()));
@@ -198,7 +209,7 @@ impl Insteon {
     fn ask(&mut self, mut job: Job, exchange: Exchange, at: Moment, now: Moment) -> Option<Job> {
         self.leave_late(&job, true, now);
         job.exchange = exchange;
-        self.hold(&mut job, at, now);
+        self.hold(&mut job, at);
         Some(job)
     }
 
@@ -226,7 +237,7 @@ impl Insteon {
     ) {
         let mut job =
             Job { ticket, deadline, work, exchange, sent: 0, heard: false, doubt: false, resummed: false };
-        self.hold(&mut job, now, now);
+        self.hold(&mut job, now);
         self.job = Some(job);
     }
 
@@ -304,9 +315,10 @@ impl Line for Insteon {
             self.give_up(job, "port_lost", "the port was lost", now.mono);
         }
         self.framer = Framer::new();
-        (self.last_write, self.gap_due) = (None, None);
+        (self.last_write, self.last_byte, self.gap_due) = (None, None, None);
         self.port_changed(open, now.mono);
         self.tend(now.mono);
+        self.flush(now.mono);
     }
 
     fn ready(&self) -> bool {
@@ -323,7 +335,10 @@ impl Line for Insteon {
             self.prepare(&operation, deadline, now.mono)
         };
         match prepared {
-            Ok((work, exchange)) => self.launch(Some(ticket), work, exchange, (deadline, now.mono)),
+            Ok((work, exchange)) => {
+                self.launch(Some(ticket), work, exchange, (deadline, now.mono));
+                self.flush(now.mono);
+            }
             Err((code, detail)) => {
                 let failure = Failure { outcome: Outcome::NotApplied, silent: false, code, detail };
                 self.outputs.happen(Happening::Progress { ticket, progress: Progress::Failed(failure) });
@@ -335,10 +350,16 @@ impl Line for Insteon {
         if bytes.is_empty() {
             return;
         }
+        if self.last_byte.is_some_and(|last| now.mono.since(last) >= FRAME_PAUSE) && starts_frame(bytes) {
+            self.framer.drop_partial();
+            self.drain(now.mono);
+        }
+        self.last_byte = Some(now.mono);
         self.gap_due = Some(now.mono + BYTE_GAP);
         self.framer.push(bytes);
         self.drain(now.mono);
         self.tend(now.mono);
+        self.flush(now.mono);
     }
 
     fn handle_timeout(&mut self, now: Now) {
@@ -356,12 +377,12 @@ impl Line for Insteon {
             } else if let Some(answer) = job.exchange.wake() {
                 self.job = self.answered(job, answer, now);
             } else {
-                self.write(&mut job, now);
                 self.job = Some(job);
             }
         }
         self.tend(now);
         self.read_links(now);
+        self.flush(now);
     }
 
     fn poll_output(&mut self) -> Option<LineOutput> {
@@ -374,6 +395,15 @@ impl Line for Insteon {
             None => self.modem.due(),
         };
         own.into_iter().chain(self.gap_due).min()
+    }
+}
+
+/// These bytes look like the start of a frame from the modem.
+fn starts_frame(bytes: &[u8]) -> bool {
+    match bytes {
+        [START, code, ..] => row(*code).is_some(),
+        [byte] => *byte == START,
+        _ => false,
     }
 }
 

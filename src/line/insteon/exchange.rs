@@ -116,6 +116,8 @@ pub(super) struct Exchange {
     not_ready: u8,
     pub(super) echoed: bool,
     acknowledged: bool,
+    /// It was written, no echo came in time, and perhaps the modem took it all the same.
+    unsure: bool,
 }
 
 impl Exchange {
@@ -130,6 +132,7 @@ impl Exchange {
             not_ready: 0,
             echoed: false,
             acknowledged: false,
+            unsure: false,
         }
     }
 
@@ -165,7 +168,12 @@ impl Exchange {
 
     /// It went out and its fate is open.
     pub(super) fn in_flight(&self) -> bool {
-        matches!(self.phase, Phase::Echo(_) | Phase::Reply(_))
+        self.unsure || matches!(self.phase, Phase::Echo(_) | Phase::Reply(_))
+    }
+
+    /// It may have been carried out without anybody knowing.
+    pub(super) fn unsure(&self) -> bool {
+        self.unsure
     }
 
     /// To whom it goes.
@@ -183,13 +191,23 @@ impl Exchange {
         }
     }
 
-    /// Its time has come: `None` when it is to be written now.
+    /// When it wants to be written.
+    pub(super) fn held_until(&self) -> Option<Moment> {
+        match self.phase {
+            Phase::Hold(at) => Some(at),
+            Phase::Echo(_) | Phase::Reply(_) => None,
+        }
+    }
+
+    /// Its time has come: `None` when it is to be written.
     pub(super) fn wake(&mut self) -> Option<Answer> {
         match self.phase {
-            Phase::Echo(_) if self.writes >= WRITES_MAX => Some(Answer::Mute),
-            Phase::Hold(_) | Phase::Echo(_) => None,
-            Phase::Reply(_) => Some(Answer::Silent),
+            Phase::Echo(_) if self.writes >= WRITES_MAX => return Some(Answer::Mute),
+            Phase::Echo(due) => (self.phase, self.unsure) = (Phase::Hold(due), true),
+            Phase::Hold(_) => {}
+            Phase::Reply(_) => return Some(Answer::Silent),
         }
+        None
     }
 
     fn reply_max(&self) -> Duration {
@@ -213,7 +231,8 @@ impl Exchange {
 
     /// The modem repeated this command with its word to it.
     pub(super) fn echo(&mut self, frame: &Frame, ack: bool, now: Moment) -> Heard {
-        if !matches!(self.phase, Phase::Echo(_)) {
+        let late = self.unsure && !self.echoed && matches!(self.phase, Phase::Hold(_));
+        if !late && !matches!(self.phase, Phase::Echo(_)) {
             return Heard::Nothing;
         }
         let refuses = !matches!(self.command, Command::Send(_) | Command::GetInfo | Command::GetConfig);

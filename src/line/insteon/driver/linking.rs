@@ -55,6 +55,8 @@ pub(super) struct Linking {
     address: Address,
     step: Step,
     leg: Leg,
+    /// How often this link was begun.
+    begun: u8,
     /// Made, or given up.
     passed: Vec<Leg>,
     /// Made just now, and not there before.
@@ -72,6 +74,7 @@ impl Linking {
             address,
             step: Step::Engine,
             leg: Leg { controls: true, group: 1 },
+            begun: 0,
             passed: Vec::new(),
             fresh: Vec::new(),
             plain: false,
@@ -84,10 +87,10 @@ impl Linking {
         self.address
     }
 
-    /// What is under way may fail without harm, so it is tried once.
-    pub(super) fn optional(&self) -> bool {
-        let hears = matches!(self.step, Step::Start | Step::Enter) && !self.leg.controls;
-        hears || self.step == Step::Product
+    /// What is under way is not simply sent again when nothing comes: a link begins anew with both ends, as another
+    /// device may have taken the modem's place in it; and one can do without knowing the product.
+    pub(super) fn once(&self) -> bool {
+        matches!(self.step, Step::Enter | Step::Product)
     }
 }
 
@@ -196,10 +199,17 @@ impl Insteon {
         let mut wanted = legs.filter(|leg| leg.controls || pushes);
         let Some(leg) = wanted.find(|leg| !linking.passed.contains(leg)) else { return self.linked(&job) };
         if let Work::Link(linking) = &mut job.work {
-            (linking.leg, linking.step) = (leg, Step::Start);
+            (linking.leg, linking.begun) = (leg, 0);
         }
-        let mode = if leg.controls { MODE_CONTROLLER } else { MODE_RESPONDER };
-        let command = Command::StartLinking { mode, group: leg.group };
+        self.begin_leg(job, now)
+    }
+
+    fn begin_leg(&mut self, mut job: Job, now: Moment) -> Option<Job> {
+        let Work::Link(linking) = &mut job.work else { return Some(job) };
+        linking.step = Step::Start;
+        linking.begun += 1;
+        let mode = if linking.leg.controls { MODE_CONTROLLER } else { MODE_RESPONDER };
+        let command = Command::StartLinking { mode, group: linking.leg.group };
         self.ask(job, Exchange::new(command, Wants::Echo), now, now)
     }
 
@@ -218,6 +228,14 @@ impl Insteon {
 
     /// A link was not made: without hearing of presses a device is still of use, without obeying it is not.
     fn leg_failed(&mut self, mut job: Job, answer: Answer, now: Moment) -> Option<Job> {
+        let tries = self.options.tries;
+        if let Work::Link(linking) = &job.work
+            && (linking.step, answer) == (Step::Enter, Answer::Silent)
+            && linking.leg.controls
+            && linking.begun < tries
+        {
+            return self.begin_leg(job, now);
+        }
         let (code, detail) = match answer {
             Answer::Refused => {
                 let detail = "the modem refuses another link: its link database may be full";

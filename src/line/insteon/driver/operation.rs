@@ -148,7 +148,7 @@ impl Insteon {
     fn tries(&self, job: &Job) -> u8 {
         match &job.work {
             Work::Probe | Work::Config | Work::Dump | Work::CancelLinking | Work::Join => 1,
-            Work::Link(linking) if linking.optional() => 1,
+            Work::Link(linking) if linking.once() => 1,
             _ => self.options.tries.max(1),
         }
     }
@@ -165,7 +165,8 @@ impl Insteon {
         {
             self.sent(&mut job);
         }
-        job.doubt |= matches!(answer, Answer::Silent | Answer::Mute) && !matches!(job.work, Work::Join);
+        let open = job.exchange.unsure() || matches!(answer, Answer::Silent | Answer::Mute);
+        job.doubt |= open && !matches!(job.work, Work::Join);
         let more = job.exchange.attempt < self.tries(&job);
         let wait = match answer {
             Answer::Silent if doubtful => Some(quiet_at.since(now)),
@@ -175,11 +176,11 @@ impl Insteon {
         };
         if let Some(wait) = wait.filter(|_| more) {
             job.exchange.again();
-            self.hold(&mut job, now + wait, now);
+            self.hold(&mut job, now + wait);
             return Some(job);
         }
         if answer == Answer::Nak(NakReason::BadChecksum) && !std::mem::replace(&mut job.resummed, true) {
-            self.hold(&mut job, now, now);
+            self.hold(&mut job, now);
             return Some(job);
         }
         self.tell_unlinked(answer, job.exchange.to());
@@ -262,7 +263,7 @@ impl Insteon {
                 self.progress(&job, Progress::Acknowledged);
                 if now + BEEP_PERIOD < until {
                     job.exchange = Exchange::new(job.exchange.command, Wants::Ack);
-                    self.hold(&mut job, now + BEEP_PERIOD, now);
+                    self.hold(&mut job, now + BEEP_PERIOD);
                     return Some(job);
                 }
                 self.progress(&job, Progress::Done);

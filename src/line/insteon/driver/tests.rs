@@ -10,6 +10,7 @@ mod bytes;
 mod captured;
 mod linking;
 mod modem;
+mod simulated;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The outlet of the maker's captures.

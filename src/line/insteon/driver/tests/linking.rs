@@ -124,9 +124,10 @@ fn a_full_modem_is_named_and_the_first_half_is_taken_back() {
     unlinked(&mut bench);
     leg(&mut bench, 1, 1);
     leg(&mut bench, 0, 1);
-    bench.next_write();
-    bench.echo();
     for _ in 0..3 {
+        bench.next_write();
+        assert_eq!(bench.last(), [0x02, 0x64, 1, 2], "from the start each time");
+        bench.echo();
         bench.next_write();
         bench.echo();
         bench.hear("02 50 10 06 D0 1A 77 7B 2B 09 02");
