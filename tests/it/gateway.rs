@@ -124,15 +124,9 @@ impl Program {
         self.child.kill().await.expect("killed");
     }
 
-    pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.pid());
-        let done = Command::new("sh").args(["-c", &kill]).status().await.expect("a shell");
-        assert!(done.success(), "{kill}");
-    }
-
     /// Sends a signal and waits for the end, which must come in time.
     pub(crate) async fn stop(mut self, signal: &str) -> ExitStatus {
-        self.signal(signal).await;
+        send_signal(signal, self.pid()).await;
         let ended = tokio::time::timeout(STOP, self.child.wait()).await;
         ended
             .unwrap_or_else(|_| panic!("runs {STOP:?} after SIG{signal}: {:#?}", self.log.all()))
@@ -147,6 +141,12 @@ impl Program {
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().expect("asked").is_none()
     }
+}
+
+pub(crate) async fn send_signal(name: &str, pid: u32) {
+    let kill = format!("kill -{name} {pid}");
+    let done = Command::new("sh").args(["-c", &kill]).status().await.expect("a shell");
+    assert!(done.success(), "{kill}");
 }
 
 /// The program of this package with these arguments, and nothing of it in its environment.
