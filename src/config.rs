@@ -85,8 +85,29 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
         read: ReadFile<'_>,
     ) -> Result<Self, ConfigError> {
-        let (file, merged) = file::read(text, environment)?;
-        let context = Context { text: &merged, read };
+        let overrides = file::overrides(environment);
+        if overrides.is_empty() {
+            return Self::validated(text, read);
+        }
+        Self::validated(&file::merge(text, &overrides)?, read).map_err(|error| {
+            match Self::validated(text, read) {
+                // The file's own mistake, whatever the environment adds: it stands in the file.
+                Err(own) if own.text == error.text => own,
+                _ => {
+                    let names: Vec<&str> = overrides.iter().map(|(name, _)| name.as_str()).collect();
+                    ConfigError::anywhere(format!(
+                        "{} (with {} from the environment)",
+                        error.text,
+                        names.join(", ")
+                    ))
+                }
+            }
+        })
+    }
+
+    fn validated(text: &str, read: ReadFile<'_>) -> Result<Self, ConfigError> {
+        let file = file::read(text)?;
+        let context = Context { text, read };
         let http_listen = context.address(file.http.listen.as_ref(), DEFAULT_HTTP)?;
         if let Some(listen) = file.http.listen.as_ref().filter(|_| !http_listen.ip().is_loopback()) {
             return Err(context.wrong(
@@ -206,6 +227,22 @@ mod tests {
         assert_eq!(config.http_listen.to_string(), "127.0.0.1:8480");
         assert_eq!(config.store_dir, PathBuf::from(DEFAULT_STATE_DIR));
         assert!(config.lines.is_empty());
+    }
+
+    #[test]
+    fn a_mistake_of_the_environment_names_the_variable_and_one_of_the_file_its_place() {
+        let with = |text: &str, name: &str| {
+            let environment = [(name.to_owned(), "here".to_owned())];
+            Config::parse(text, environment.into_iter(), &|_| Err(io::ErrorKind::NotFound.into()))
+                .expect_err("it is wrong")
+        };
+        for name in ["PLUGLINE__HTTP__LISTEN", "PLUGLINE__HTTP__LISTN", "PLUGLINE__HTTP"] {
+            let error = with("# nothing\n\n[http]\n", name);
+            assert_eq!(error.position, None, "{error}");
+            assert!(error.text.contains(name), "{error}");
+        }
+        let error = with("# nothing\n\n[http]\nlisten = \"x\"\n", "PLUGLINE__MQTT__BASE");
+        assert_eq!(error.position, Some((4, 10)), "{error}");
     }
 
     #[test]

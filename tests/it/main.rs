@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail as loudly as the test")]
 
 mod architecture;
+mod command_line;
 mod crash;
 mod demo;
 mod end_to_end;

@@ -51,6 +51,11 @@ impl Mosquitto {
         broker
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it without a word to its clients.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("killed");
