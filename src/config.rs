@@ -11,6 +11,7 @@ use toml::Spanned;
 
 mod dialects;
 mod file;
+mod tls;
 
 pub use dialects::{Dialect, LineConfig};
 pub use file::ConfigError;
@@ -161,9 +162,13 @@ fn mqtt_settings(context: &Context<'_>, mqtt: &file::Mqtt) -> Result<Settings, C
                 let password = Secret(password.unwrap_or_default());
                 address.login = Some(Login { user: user.clone(), password });
             }
+            if let Some(settings) = &mut address.tls {
+                *settings = tls::settings(context, mqtt)?;
+            }
             BrokerChoice::External(address)
         }
     };
+    tls::check_wanted(context, mqtt, &broker)?;
     let mut settings = Settings::new(broker);
     if let Some(base) = &mqtt.base {
         topic(context, base)?;
@@ -262,7 +267,7 @@ mod tests {
     fn every_wrong_value_is_refused_where_it_stands() {
         refused("[http]\nlisten = \"here\"\n", (2, 10), "no address and port");
         refused("[http]\nlisten = \"0.0.0.0:80\"\n", (2, 10), "loopback only");
-        refused("[mqtt]\nbroker = \"mqtts://host\"\n", (2, 10), "TLS");
+        refused("[mqtt]\nbroker = \"ssl://host\"\n", (2, 10), "`mqtts://host`");
         refused("[mqtt]\nbase = \"a/#\"\n", (2, 8), "a/#");
         refused("[mqtt.embedded]\nlisten = \"0.0.0.0:1883\"\n", (2, 10), "[[mqtt.embedded.user]]");
         refused("[[line]]\ndialect = \"x10\"\nport = \"a\"\n", (2, 11), "`dlt645`");

@@ -13,6 +13,7 @@ mod http;
 mod managing;
 mod metering;
 mod mqtt;
+mod mqtt_tls;
 mod parts;
 mod switching;
 mod vectors;
