@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail as loudly as the test")]
 
 mod architecture;
+mod command_line;
 mod crash;
 mod demo;
 mod end_to_end;
@@ -13,6 +14,7 @@ mod insteon;
 mod managing;
 mod metering;
 mod mqtt;
+mod mqtt_tls;
 mod parts;
 mod switching;
 mod vectors;
