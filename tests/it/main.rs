@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail as loudly as the test")]
 
 mod architecture;
+mod capture;
 mod crash;
 mod framers;
 mod house;
@@ -9,5 +10,7 @@ mod http;
 mod metering;
 mod mqtt;
 mod parts;
+mod ports;
+mod rig;
 mod switching;
 mod vectors;
