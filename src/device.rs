@@ -297,6 +297,30 @@ pub struct StampedReading {
     pub reading: Reading,
 }
 
+/// What is added to a meter's own total, so that the published one goes on when the meter was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CarryOver {
+    /// This much, in mWh.
+    Offset(i64),
+    /// The new meter has not told its total yet; the first one becomes the published total.
+    Pending,
+}
+
+impl Default for CarryOver {
+    fn default() -> Self {
+        Self::Offset(0)
+    }
+}
+
+/// What the configuration says of a device, as of the last start: a later change there is told from a change here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// Where the configuration puts it; it may have been replaced since.
+    pub target: Target,
+    /// How the configuration calls it.
+    pub name: Option<Arc<str>>,
+}
+
 /// One relay or meter, as people see it. State comes from the line only; `None` is "not heard yet".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -324,6 +348,10 @@ pub struct Device {
     pub last_seen_unix_ms: Option<i64>,
     /// The newest value of every quantity that has not aged out.
     pub last_reading: Option<StampedReading>,
+    /// Of `energy` and `energy_export`; not shown.
+    pub carry_over: [CarryOver; 2],
+    /// Set when the configuration names it; not shown.
+    pub configured: Option<Configured>,
 }
 
 #[cfg(test)]

@@ -143,8 +143,8 @@ pub fn command(command: &Command) -> Value {
     if let Some(error) = &command.error {
         view["error"] = json!({ "code": &*error.code, "detail": &*error.detail });
     }
-    if let Some(key) = &command.idempotency_key {
-        view["idempotency_key"] = (**key).into();
+    if let Some(idempotency) = &command.idempotency {
+        view["idempotency_key"] = (*idempotency.key).into();
     }
     view
 }
@@ -334,6 +334,8 @@ mod tests {
             online: None,
             last_seen_unix_ms: None,
             last_reading: None,
+            carry_over: Default::default(),
+            configured: None,
         };
         let shown: Value = serde_json::from_str(device(&of).get()).expect("JSON");
         assert_eq!(shown["state"], json!({"relay": null}));

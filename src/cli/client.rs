@@ -89,6 +89,22 @@ impl Client {
         self.json(Method::POST, path, Some(body), wait).await
     }
 
+    /// `PATCH path` with a JSON body.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.json(Method::PATCH, path, Some(body), Duration::ZERO).await
+    }
+
+    /// `DELETE path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.json(Method::DELETE, path, None, Duration::ZERO).await
+    }
+
     async fn json(
         &self,
         method: Method,

@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +29,9 @@ const SAVE_PERIOD: Duration = Duration::from_secs(1);
 /// Where the API and the broker listen when nobody says and the port is free.
 const HTTP_PORT: u16 = 8480;
 const MQTT_PORT: u16 = 1883;
+
+/// Name of the abstract socket that the demo with the usual ports holds; it goes with its program.
+const USUAL_PORTS: &str = "plugline-demo";
 
 /// The file with the meters' totals and relays, in the state folder.
 const HOUSE_FILE: &str = "demo-house";
@@ -56,12 +62,21 @@ pub(super) struct StateFolder {
 impl StateFolder {
     pub(super) fn make(given: Option<PathBuf>) -> anyhow::Result<Self> {
         let temporary = given.is_none();
-        let path = given
-            .unwrap_or_else(|| std::env::temp_dir().join(format!("plugline-demo-{}", std::process::id())));
-        std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        let path = match given {
+            Some(path) => path,
+            None => temporary_path()?,
+        };
+        // A temporary folder must be new: another user may have put one there that only looks like ours.
+        let made = std::fs::DirBuilder::new().recursive(!temporary).mode(0o700).create(&path);
+        made.with_context(|| path.display().to_string())?;
         let path = std::fs::canonicalize(&path).with_context(|| path.display().to_string())?;
         Ok(Self { path, temporary })
     }
+}
+
+fn temporary_path() -> anyhow::Result<PathBuf> {
+    let random = getrandom::u64().context("the system gives no randomness")?;
+    Ok(std::env::temp_dir().join(format!("plugline-demo-{random:016x}")))
 }
 
 impl Drop for StateFolder {
@@ -77,9 +92,12 @@ impl Drop for StateFolder {
 /// # Errors
 /// When the state folder, the pty or a listener cannot be used.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    // First of all, so that a signal during the start is no kill that leaves the folder behind.
+    let stop = told_to_stop()?;
     let state = StateFolder::make(arguments.state)?;
     let front = start_meters(&state.path).context("the simulated meters")?;
-    let config = configuration(&state.path, &front, arguments.http, arguments.mqtt.as_deref())?;
+    let ports = Ports::choose();
+    let config = configuration(&state.path, &front, &ports, (arguments.http, arguments.mqtt.as_deref()))?;
     let (ready, up) = oneshot::channel();
     let serial = front.path();
     let (state_path, json) = (state.path.clone(), arguments.json);
@@ -89,11 +107,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Err(_) => Ok(()),
         }
     });
-    let stop = told_to_stop()?;
-    let saving = save_for_ever(&front, &state.path);
     tokio::select! {
         ended = crate::run::run(config, ready, stop) => ended?,
-        failed = saving => return Err(failed.into()),
+        () = save_for_ever(&front, &state.path) => {}
     }
     announced.await??;
     front.with_bus(|bus| save(bus, &state.path))?;
@@ -122,27 +138,32 @@ fn save(bus: &mut Bus, state: &Path) -> io::Result<()> {
     std::fs::rename(next, file)
 }
 
-/// Ends only when the state folder cannot be written any more.
-async fn save_for_ever(front: &Front, state: &Path) -> io::Error {
+/// Never ends: a full disk is the gateway's to tell, and the meters go on without it.
+async fn save_for_ever(front: &Front, state: &Path) {
     let mut turns = tokio::time::interval(SAVE_PERIOD);
+    let mut failing = false;
     loop {
         turns.tick().await;
-        if let Err(error) = front.with_bus(|bus| save(bus, state)) {
-            return error;
+        let saved = front.with_bus(|bus| save(bus, state));
+        if let Err(error) = &saved
+            && !failing
+        {
+            tracing::warn!(%error, "the meters' totals cannot be written down; trying on");
         }
+        failing = saved.is_err();
     }
 }
 
 fn configuration(
     state: &Path,
     front: &Front,
-    http: Option<SocketAddr>,
-    broker: Option<&str>,
+    ports: &Ports,
+    (http, broker): (Option<SocketAddr>, Option<&str>),
 ) -> anyhow::Result<Config> {
-    let http = http.map_or_else(|| free_or_any(HTTP_PORT), |address| address.to_string());
+    let http = http.map_or_else(|| ports.free_or_any(HTTP_PORT), |address| address.to_string());
     let broker = match broker {
         Some(url) => format!("[mqtt]\nbroker = {}\n", quoted(url)),
-        None => format!("[mqtt.embedded]\nlisten = \"{}\"\n", free_or_any(MQTT_PORT)),
+        None => format!("[mqtt.embedded]\nlisten = \"{}\"\n", ports.free_or_any(MQTT_PORT)),
     };
     let devices = front.with_bus(|bus| {
         let meters = bus.meters().iter();
@@ -170,10 +191,24 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The usual port if nobody has it, else any.
-fn free_or_any(port: u16) -> String {
-    let usual = format!("127.0.0.1:{port}");
-    if TcpListener::bind(&usual).is_ok() { usual } else { "127.0.0.1:0".into() }
+/// Which ports this demo may take. Of several demos only one tries the usual ones: between looking whether a port is
+/// free and taking it, another could take it.
+struct Ports {
+    mine: Option<UnixListener>,
+}
+
+impl Ports {
+    fn choose() -> Self {
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(USUAL_PORTS);
+        Self { mine: address.and_then(|address| UnixListener::bind_addr(&address)).ok() }
+    }
+
+    /// The usual port if it is ours to take and nobody has it, else any.
+    fn free_or_any(&self, port: u16) -> String {
+        let usual = format!("127.0.0.1:{port}");
+        let free = self.mine.is_some() && TcpListener::bind(&usual).is_ok();
+        if free { usual } else { "127.0.0.1:0".into() }
+    }
 }
 
 fn announce(addresses: &Addresses, serial: &Path, state: &Path, json: bool) -> io::Result<()> {

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use switch::Wanted;
+
 pub mod capture;
 pub mod check_config;
 pub mod client;
@@ -15,6 +17,7 @@ pub mod events;
 pub mod gateway;
 pub mod locate;
 pub mod logs;
+pub mod manage;
 pub mod replay;
 pub mod sockets;
 pub mod sse;
@@ -57,6 +60,10 @@ enum Verb {
     On(SwitchArguments),
     /// Switch a socket off and wait for its outcome
     Off(SwitchArguments),
+    /// Ask a socket for everything now
+    Read(SwitchArguments),
+    #[command(flatten)]
+    Registry(manage::Verb),
     /// Follow the feed
     Events {
         /// Start behind this cursor instead of now; `earliest` for all that is kept
@@ -124,17 +131,20 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Sockets { gateway } => {
             runtime()?.block_on(async { sockets::run(&gateway.client()?, gateway.json, &mut out).await })
         }
-        Verb::On(arguments) => switch(&arguments, true, &mut out),
-        Verb::Off(arguments) => switch(&arguments, false, &mut out),
+        Verb::On(arguments) => switch(&arguments, Wanted::On, &mut out),
+        Verb::Off(arguments) => switch(&arguments, Wanted::Off, &mut out),
+        Verb::Read(arguments) => switch(&arguments, Wanted::Read, &mut out),
+        Verb::Registry(verb) => runtime()?.block_on(manage::run(&verb, &mut out)),
         Verb::Events { since, gateway } => runtime()?
             .block_on(async { events::run(&gateway.client()?, &since, gateway.json, &mut out).await }),
     }
 }
 
-fn switch(arguments: &SwitchArguments, on: bool, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+fn switch(arguments: &SwitchArguments, wanted: Wanted, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let gateway = &arguments.gateway;
-    runtime()?
-        .block_on(async { switch::run(&gateway.client()?, on, &arguments.devices, gateway.json, out).await })
+    runtime()?.block_on(async {
+        switch::run(&gateway.client()?, wanted, &arguments.devices, gateway.json, out).await
+    })
 }
 
 fn decode(dialect: &str, hex: &[String], out: &mut impl Write) -> anyhow::Result<ExitCode> {

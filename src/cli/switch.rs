@@ -1,4 +1,4 @@
-//! `plugline on` and `plugline off`: switches devices by id or name and says how each command ended.
+//! `plugline on`, `off` and `read`: commands to devices by id or name, and how each ended.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,25 +16,53 @@ const LOOK_S: u64 = 50;
 const LOOKS: usize = 6;
 const SETTLED: [&str; 5] = ["confirmed", "failed", "expired", "superseded", "cancelled"];
 
-/// Switches `devices` and waits for the outcomes; success when all were confirmed.
+/// What is wanted of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Close the relay.
+    On,
+    /// Open the relay.
+    Off,
+    /// Ask for every quantity now.
+    Read,
+}
+
+impl Wanted {
+    fn word(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Read => "read",
+        }
+    }
+
+    fn body(self) -> Value {
+        match self {
+            Self::On => json!({ "command": "switch", "args": { "on": true } }),
+            Self::Off => json!({ "command": "switch", "args": { "on": false } }),
+            Self::Read => json!({ "command": "read" }),
+        }
+    }
+}
+
+/// Commands `devices` and waits for the outcomes; success when all were confirmed.
 ///
 /// # Errors
-/// When a device is not known (then nothing was switched), or the gateway cannot be asked.
+/// When a device is not known (then nothing was commanded), or the gateway cannot be asked.
 pub async fn run(
     client: &Client,
-    on: bool,
+    wanted_of_each: Wanted,
     devices: &[String],
     json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let known = client.get("/v1/devices", Duration::ZERO).await?.good()?;
-    let known = known["devices"].as_array().cloned().unwrap_or_default();
+    let known = known(client).await?;
     // All names first: a misspelt third one must not leave two switched.
     let wanted = devices.iter().map(|word| find(&known, word)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut commands = Vec::new();
     for device in &wanted {
         let path = format!("/v1/devices/{}/commands", id(device));
-        let body = json!({ "command": "switch", "args": { "on": on } });
+        let body = wanted_of_each.body();
         commands.push(client.post(&path, &body, Duration::ZERO).await.and_then(super::client::Answer::good));
     }
     let mut all_confirmed = true;
@@ -43,16 +71,23 @@ pub async fn run(
             Ok(command) => outcome(client, command).await,
             Err(error) => Err(error),
         };
-        all_confirmed &= tell(device, on, ended, json, out)?;
+        all_confirmed &= tell(device, wanted_of_each, ended, json, out)?;
     }
     Ok(if all_confirmed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn id(device: &Value) -> &str {
+/// All devices of the gateway.
+pub(super) async fn known(client: &Client) -> anyhow::Result<Vec<Value>> {
+    let answer = client.get("/v1/devices", Duration::ZERO).await?.good()?;
+    Ok(answer["devices"].as_array().cloned().unwrap_or_default())
+}
+
+pub(super) fn id(device: &Value) -> &str {
     device["id"].as_str().unwrap_or_default()
 }
 
-fn find<'d>(known: &'d [Value], word: &str) -> anyhow::Result<&'d Value> {
+/// A device by its id, or by its name where no other has it.
+pub(super) fn find<'d>(known: &'d [Value], word: &str) -> anyhow::Result<&'d Value> {
     if let Some(device) = known.iter().find(|device| id(device) == word) {
         return Ok(device);
     }
@@ -83,7 +118,7 @@ async fn outcome(client: &Client, mut command: Value) -> anyhow::Result<Value> {
 /// Prints how one ended; `true` when it was confirmed.
 fn tell(
     device: &Value,
-    on: bool,
+    wanted: Wanted,
     ended: anyhow::Result<Value>,
     json: bool,
     out: &mut impl Write,
@@ -103,7 +138,7 @@ fn tell(
         return Ok(confirmed);
     }
     let state = command["state"].as_str().unwrap_or("in an unknown state");
-    let wanted = if on { "on" } else { "off" };
+    let wanted = wanted.word();
     match command["error"]["detail"].as_str().map(printable) {
         Some(detail) => writeln!(out, "{label}: {wanted} {state}{}: {detail}", doubt(&command))?,
         None => writeln!(out, "{label}: {wanted} {state}{}", doubt(&command))?,

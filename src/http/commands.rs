@@ -15,12 +15,13 @@ use super::problem::{self, Problem};
 use super::reply::{applied, json, read_json, texts};
 use super::{App, stopped, wish};
 use crate::device::CommandId;
-use crate::hub::command::{Command, ReplyTo};
-use crate::hub::{NewCommand, Refused, Request};
+use crate::hub::command::{Command, Idempotency, ReplyTo};
+use crate::hub::{Given, NewCommand, Refused, Request};
 use crate::json as views;
 use crate::source::{Commands, Source};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Longest `Idempotency-Key`: it is kept with its command.
 const KEY_MAX: usize = 255;
 
@@ -34,18 +35,22 @@ pub(super) async fn create<S: Source + Commands>(
     let device = devices::find(&app.source, &id)?;
     let pairs = pairs(&uri);
     let wait = Wait::parse(Query(&pairs), prefer(&headers))?;
-    let idempotency_key = key(&headers)?;
-    let (wish, ttl) = wish::parse(&read_json(&headers, body).await?)?;
+    let key = key(&headers)?;
+    let body = read_json(&headers, body).await?;
+    let (wish, ttl) = wish::parse(&body)?;
+    // serde_json sorts the members of an object: one spelling for all orders.
+    let idempotency = key.map(|key| Idempotency { key, body: body.to_string().into() });
     let request = Request::Command(NewCommand {
         device: device.id.clone(),
         wish,
         ttl,
         requested_by: "http".into(),
-        idempotency_key,
+        idempotency,
         reply_to: ReplyTo::default(),
     });
-    let accepted = app.source.request(request).await?;
-    let accepted = accepted.expect("the hub answers a command with the command");
+    let Given::Command { command: accepted, replayed } = app.source.request(request).await? else {
+        unreachable!("the hub answers a command with the command");
+    };
     let command = if wait.time.is_zero() {
         accepted
     } else {
@@ -56,6 +61,9 @@ pub(super) async fn create<S: Source + Commands>(
     let mut response = shown(status, &command);
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/commands/{}", command.id)) {
         response.headers_mut().insert(header::LOCATION, location);
+    }
+    if replayed {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     applied(&mut response, wait.preferred_s);
     Ok(response)

@@ -19,7 +19,9 @@ mod commands;
 pub mod cursor;
 mod devices;
 mod events;
+mod fields;
 mod health;
+mod manage;
 mod pen;
 mod poll;
 pub mod problem;
@@ -99,8 +101,12 @@ fn router<S: Source + Commands>(app: App<S>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/v1/gateway", get(devices::gateway::<S>))
-        .route("/v1/devices", get(devices::list::<S>))
-        .route("/v1/devices/{id}", get(devices::one::<S>))
+        .route("/v1/devices", get(devices::list::<S>).post(manage::add::<S>))
+        .route(
+            "/v1/devices/{id}",
+            get(devices::one::<S>).patch(manage::change::<S>).delete(manage::remove::<S>),
+        )
+        .route("/v1/devices/{id}/replace", post(manage::replace::<S>))
         .route("/v1/devices/{id}/commands", post(commands::create::<S>))
         .route("/v1/commands/{id}", get(commands::show::<S>).delete(commands::cancel::<S>))
         .route("/v1/events", get(events::show::<S>))

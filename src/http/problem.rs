@@ -58,6 +58,16 @@ kinds! {
         "Only absolute values are queued. A toggle is turned into on or off when it is accepted, and nothing is known to turn it from. Send `switch` with `on`, or `read` first."
     NOT_QUEUED = "not-queued" 409 "The command is no longer queued"
         "Only a command that was not sent yet can be taken back. GET the command to see how far it came."
+    ADDRESS_TAKEN = "address-taken" 409 "A device has this address already"
+        "Each place on a line belongs to one device. Remove the other device, or replace it."
+    NAME_TAKEN = "name-taken" 409 "A device has this name already"
+        "Names are for people and must tell devices apart."
+    FEWER_CAPABILITIES = "fewer-capabilities" 409 "The new hardware can do less"
+        "Replacing keeps what others rely on: relay and quantities. Add the hardware as a device of its own instead."
+    IN_CONFIGURATION = "in-configuration" 409 "The device stands in the configuration"
+        "It would come back at the next start. Take it out of the configuration file and restart."
+    LINE_GONE = "line-gone" 409 "The line is not configured"
+        "The device was registered on a line that the configuration no longer has."
     CURSOR_EXPIRED = "cursor-expired" 410 "The cursor is outside of what is kept"
         "`reason` is `trimmed` (events after the cursor were removed by age or size), `epoch_changed` (the log was lost or restored; old cursors mean nothing in it) or `ahead` (the log never reached it). Fetch `snapshot` and go on from its `cursor`, or from `oldest` to take everything that is kept."
     TOO_BIG = "too-big" 413 "The body is too big"
@@ -66,12 +76,16 @@ kinds! {
         "Send Content-Type: application/json."
     WRONG_FIELD = "wrong-field" 422 "A field is wrong"
         "`field` names it, `allowed` says what it may be: a list of values, or `min` and `max`."
+    KEY_REUSED = "key-reused" 422 "The Idempotency-Key stood for another request"
+        "The same key with the same body gives the same command again; a new wish needs a new key."
     NOT_SUPPORTED = "not-supported" 422 "The device cannot do that"
         "The device's `capabilities` say what it can."
     QUEUE_FULL = "queue-full" 429 "Too many commands wait for this device"
         "Wait for their outcome, or cancel some. Retry-After says when it is worth trying again."
     LOG_UNREADABLE = "log-unreadable" 503 "The event log cannot be read"
         "The disk failed or is behind. Cursors stay good; try again."
+    STORE_BROKEN = "store-broken" 503 "The registry cannot be written"
+        "A command is taken in when it is on disk, and the disk is full or failed. Nothing was changed; /healthz says why. It is tried again for ever."
     STOPPING = "stopping" 503 "The gateway is stopping"
         "Try again in a few seconds."
     NOT_LIVE = "not-live" 503 "The event loop does not answer"
@@ -174,7 +188,21 @@ impl From<Refused> for Problem {
             Refused::NotSupported { .. } => Self::new(&NOT_SUPPORTED, detail).with("field", "command"),
             Refused::StateUnknown(_) => Self::new(&STATE_UNKNOWN, detail),
             Refused::NotQueued(_) => Self::new(&NOT_QUEUED, detail),
+            Refused::StoreBroken => Self::new(&STORE_BROKEN, detail),
             Refused::Stopping => Self::new(&STOPPING, detail),
+            Refused::KeyReused(_) => Self::new(&KEY_REUSED, detail).with("field", "Idempotency-Key"),
+            Refused::UnknownLine { known, .. } => {
+                Self::wrong_field("line", detail, known.split(", ").collect::<Vec<_>>().into())
+            }
+            Refused::BadAddress(bad) => Self::wrong_field("address", detail, bad.want.into()),
+            Refused::BadName { max } => Self::wrong_field("name", detail, json!({ "max": max })),
+            Refused::AddressTaken(by) => Self::new(&ADDRESS_TAKEN, detail).with("device", by.as_str()),
+            Refused::NameTaken(by) => Self::new(&NAME_TAKEN, detail).with("device", by.as_str()),
+            Refused::FewerCapabilities { missing, .. } => {
+                Self::new(&FEWER_CAPABILITIES, detail).with("missing", missing)
+            }
+            Refused::InConfiguration(_) => Self::new(&IN_CONFIGURATION, detail),
+            Refused::LineGone(_) => Self::new(&LINE_GONE, detail),
             Refused::QueueFull { limit, .. } => {
                 let mut problem = Self::new(&QUEUE_FULL, detail).with("limit", json!(limit));
                 problem.retry_after_s = Some(1);

@@ -96,6 +96,15 @@ pub struct CommandError {
     pub detail: Arc<str>,
 }
 
+/// A caller's word that makes a repeated request the same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The caller's `Idempotency-Key`.
+    pub key: Arc<str>,
+    /// The request's body in one spelling; the same key with another body is a mistake.
+    pub body: Arc<str>,
+}
+
 /// Where the outcome goes besides the feed; kept with the command so that it survives a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyTo {
@@ -134,8 +143,8 @@ pub struct Command {
     pub times_unix_ms: [Option<i64>; STATES.len()],
     /// Who asked: `http`, `mqtt`, …
     pub requested_by: Arc<str>,
-    /// The caller's `Idempotency-Key`.
-    pub idempotency_key: Option<Arc<str>>,
+    /// The caller's `Idempotency-Key` and what it stood for.
+    pub idempotency: Option<Idempotency>,
     /// Where the result goes.
     pub reply_to: ReplyTo,
     /// It was handed to its line, or is about to be: after a crash its effect is not known.

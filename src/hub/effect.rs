@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::device::{CommandId, Device, DeviceId, LineName};
-use crate::hub::command::{self, Command, ReplyTo};
+use crate::hub::command::{self, Command, Idempotency, ReplyTo};
 use crate::hub::feed::Fresh;
-use crate::line::SerialSettings;
+use crate::line::{BadAddress, SerialSettings};
 
 /// Names something persisted; outputs marked with it wait until it is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +57,8 @@ pub struct NewCommand {
     pub ttl: Duration,
     /// Who asks: `http`, `mqtt`, `cli`.
     pub requested_by: Arc<str>,
-    /// The caller's `Idempotency-Key`.
-    pub idempotency_key: Option<Arc<str>>,
+    /// The caller's `Idempotency-Key` and what it stands for.
+    pub idempotency: Option<Idempotency>,
     /// Where the result goes.
     pub reply_to: ReplyTo,
 }
@@ -70,6 +70,33 @@ pub enum Request {
     Command(NewCommand),
     /// Take a queued command back.
     Cancel(CommandId),
+    /// Register a device that is on a line.
+    Add {
+        /// Which line.
+        line: LineName,
+        /// Its address, in any spelling of the dialect.
+        address: Arc<str>,
+        /// Which relay of a thing with several.
+        channel: Option<u8>,
+        /// What people call it.
+        name: Option<Arc<str>>,
+    },
+    /// Call a device something else.
+    Rename {
+        /// Which.
+        device: DeviceId,
+        /// The new name, 1 … 64 characters.
+        name: Arc<str>,
+    },
+    /// Other hardware took the device's place: it keeps its id, name and total.
+    Replace {
+        /// Which.
+        device: DeviceId,
+        /// The new hardware's address.
+        address: Arc<str>,
+    },
+    /// Forget a device.
+    Remove(DeviceId),
     /// Does the loop turn?
     Ping,
 }
@@ -102,16 +129,81 @@ pub enum Refused {
         /// The limit.
         limit: usize,
     },
+    /// The key was used for another request.
+    #[error("this Idempotency-Key stood for another request to `{0}`; use a new key for a new request")]
+    KeyReused(DeviceId),
+    /// No such line.
+    #[error("no line `{line}`; there are: {known}")]
+    UnknownLine {
+        /// As asked for.
+        line: LineName,
+        /// The lines' names.
+        known: String,
+    },
+    /// Not an address of the line's dialect.
+    #[error("{0}")]
+    BadAddress(BadAddress),
+    /// A device sits there already.
+    #[error("`{0}` has this address already")]
+    AddressTaken(DeviceId),
+    /// Not a name.
+    #[error("a name has 1 … {max} characters and no control characters")]
+    BadName {
+        /// The limit.
+        max: usize,
+    },
+    /// Another device is called that.
+    #[error("`{0}` has this name already")]
+    NameTaken(DeviceId),
+    /// The new hardware cannot do what the old one could.
+    #[error("the device at the new address has no {missing}, which `{device}` has")]
+    FewerCapabilities {
+        /// Which device.
+        device: DeviceId,
+        /// What it lacks.
+        missing: String,
+    },
+    /// It stands in the configuration and would come back.
+    #[error("`{0}` stands in the configuration file and would come back at the next start; remove it there")]
+    InConfiguration(DeviceId),
+    /// Its line is not configured any more.
+    #[error("the line of `{0}` is not in the configuration any more")]
+    LineGone(DeviceId),
     /// It was sent already.
     #[error("command `{0}` is no longer queued, so it cannot be taken back")]
     NotQueued(CommandId),
+    /// A command must be on disk before it is taken in, and the disk takes nothing.
+    #[error("the registry cannot be written, so no command can be taken in; GET /healthz says why")]
+    StoreBroken,
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,
 }
 
+/// What a request that was not refused is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// It is done.
+    Nothing,
+    /// The command.
+    Command {
+        /// As it is now.
+        command: Arc<Command>,
+        /// It was taken in by an earlier request with the same key.
+        replayed: bool,
+    },
+    /// The device as it is now.
+    Device(Arc<Device>),
+}
+
+impl From<Arc<Command>> for Given {
+    fn from(command: Arc<Command>) -> Self {
+        Self::Command { command, replayed: false }
+    }
+}
+
 /// The one answer to a request.
-pub type Answer = Result<Option<Arc<Command>>, Refused>;
+pub type Answer = Result<Given, Refused>;
 
 /// How a line fares, for health and the `line/{line}` topic.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,6 +22,12 @@ pub enum Verdict {
 }
 
 impl Ledger {
+    /// The last published total, in mWh.
+    #[must_use]
+    pub fn published(&self) -> Option<i64> {
+        self.published
+    }
+
     /// Judges a reported total, in mWh.
     pub fn judge(&mut self, total: i64) -> Verdict {
         match self.published {

@@ -80,6 +80,9 @@ impl Hub {
             self.lanes[line.0].count("energy_fell");
         }
         if let Some(device) = device {
+            if judged.carried {
+                self.persist(vec![Record::Device(Arc::clone(&device))]);
+            }
             self.show(&device);
             self.event(Some(&id), Body::Reading(judged.reading), None, now);
         }
@@ -116,7 +119,7 @@ impl Hub {
     fn joined(&mut self, line: LineIndex, target: &Target, now: Now) {
         self.lanes[line.0].heard(now.unix_ms);
         if self.registry.at(&self.lanes[line.0].name, target).is_none() {
-            self.register(line, target, None, now);
+            self.register(line, target, None, None, now);
         }
     }
 

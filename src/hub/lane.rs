@@ -96,6 +96,12 @@ impl Lane {
         }
     }
 
+    /// A device is no longer asked.
+    pub(super) fn forget(&mut self, device: &DeviceId) {
+        self.plan.remove(device);
+        self.profiles.remove(device);
+    }
+
     /// Counts something that could not be used.
     pub(super) fn count(&mut self, kind: &'static str) {
         *self.malformed.entry(kind).or_default() += 1;

@@ -13,17 +13,18 @@ pub mod energy;
 pub mod feed;
 mod happening;
 mod lane;
+mod manage;
 pub mod plan;
 pub mod registry;
 mod request;
 
 pub use effect::{
-    Answer, Effect, LineHealth, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request,
+    Answer, Effect, Given, LineHealth, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request,
     RequestId, Wish,
 };
 pub use lane::{DeviceSetup, LineSetup};
 
-use crate::device::{CommandId, Device, DeviceId, LineName, Moment, Now};
+use crate::device::{CommandId, Configured, Device, DeviceId, LineName, Moment, Now, Target};
 use crate::line::{Operation, Ticket};
 use command::Command;
 use feed::{Body, Change, Event, Fresh, GatewayEvent};
@@ -119,8 +120,8 @@ impl Hub {
         };
         match &event.fresh.body {
             Body::Reading(reading) if !event.fresh.late => {
-                let judged = member.judge(*reading);
-                member.take(judged.reading, Now { unix_ms: event.fresh.unix_ms, ..now });
+                member.published(reading);
+                member.take(*reading, Now { unix_ms: event.fresh.unix_ms, ..now });
             }
             Body::Relay { on, .. } => {
                 member.change(|device| device.relay = Some(*on));
@@ -157,28 +158,46 @@ impl Hub {
     }
 
     fn configure(&mut self, lane: LineIndex, setup: &DeviceSetup, now: Now) {
-        let name = &self.lanes[lane.0].name;
-        let Some(id) = self.registry.at(name, &setup.target).cloned() else {
-            self.register(lane, &setup.target, setup.name.as_deref(), now);
+        let line = &self.lanes[lane.0].name;
+        let configured = Configured { target: setup.target.clone(), name: setup.name.clone() };
+        // A device that was replaced sits elsewhere now; the configuration still means it.
+        let known = self.registry.configured_at(line, &setup.target);
+        let Some(id) = known.or_else(|| self.registry.at(line, &setup.target)).cloned() else {
+            self.register(lane, &setup.target, setup.name.as_deref(), Some(configured), now);
             return;
         };
-        let (Some(name), Some(member)) = (&setup.name, self.registry.get_mut(&id)) else { return };
-        if member.device.name != *name {
-            let device = member.change(|device| device.name = Arc::clone(name));
-            self.changed_device(Change::Changed, device, now);
+        let Some(member) = self.registry.get_mut(&id) else { return };
+        if member.device.configured.as_ref() == Some(&configured) {
+            return;
         }
+        // A name given by command stays until the configuration says something new.
+        let device = member.change(|device| {
+            if let Some(name) = &configured.name {
+                device.name = Arc::clone(name);
+            }
+            device.configured = Some(configured);
+        });
+        self.changed_device(Change::Changed, device, now);
     }
 
-    /// Registers a device that was not known.
-    fn register(&mut self, lane: LineIndex, target: &crate::device::Target, name: Option<&str>, now: Now) {
+    /// Registers a device that was not known; gives it as it is then, and the ticket after which people see it.
+    fn register(
+        &mut self,
+        lane: LineIndex,
+        target: &Target,
+        name: Option<&str>,
+        configured: Option<Configured>,
+        now: Now,
+    ) -> (Persisted, Arc<Device>) {
         let (line, dialect) = (self.lanes[lane.0].name.clone(), self.lanes[lane.0].dialect);
-        let device = self.registry.add(&line, dialect, target, name);
+        let id = self.registry.add(&line, dialect, target, name).id.clone();
+        let member = self.registry.get_mut(&id).expect("it was added just now");
+        let device = member.change(|device| device.configured = configured);
         self.attach(lane, &device, now);
         self.refresh_measured(lane, now);
-        if let Some(member) = self.registry.get(&device.id) {
-            let device = Arc::clone(&member.device);
-            self.changed_device(Change::Added, device, now);
-        }
+        let member = self.registry.get(&id).expect("it was added just now");
+        let device = Arc::clone(&member.device);
+        (self.changed_device(Change::Added, Arc::clone(&device), now), device)
     }
 
     fn attach(&mut self, lane: LineIndex, device: &Arc<Device>, now: Now) {
@@ -352,13 +371,14 @@ impl Hub {
         self.effect(Effect::Checkpoint(records));
     }
 
-    /// Keeps a registry change, and shows it once it is on disk.
-    fn changed_device(&mut self, change: Change, device: Arc<Device>, now: Now) {
+    /// Keeps a registry change, and shows it once it is on disk: after the ticket that it gives.
+    fn changed_device(&mut self, change: Change, device: Arc<Device>, now: Now) -> Persisted {
         let ticket = self.persist(vec![Record::Device(Arc::clone(&device))]);
         self.outputs
             .push_back(Output { after: Some(ticket), effect: Effect::ShowDevice(Arc::clone(&device)) });
         let id = device.id.clone();
         self.event(Some(&id), Body::Device { change, device }, Some(ticket), now);
+        ticket
     }
 
     fn persist(&mut self, records: Vec<Record>) -> Persisted {

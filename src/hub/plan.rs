@@ -49,6 +49,12 @@ impl Plan {
         self.refresh();
     }
 
+    /// Forgets a device's questions.
+    pub fn remove(&mut self, device: &DeviceId) {
+        self.questions.retain(|question| question.device != *device);
+        self.refresh();
+    }
+
     /// How many times longer than asked for the periods are, from 1.
     #[must_use]
     pub fn stretch(&self) -> f64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::device::{
-    Device, DeviceId, LineName, Moment, Now, QUANTITIES, Quantity, Reading, StampedReading, Target,
+    CarryOver, Device, DeviceId, LineName, Moment, Now, QUANTITIES, Quantity, Reading, StampedReading, Target,
 };
 use crate::hub::energy::{Ledger, Verdict};
 use crate::line::Profile;
@@ -16,6 +16,9 @@ pub const MISSED_OFFLINE: u32 = 3;
 
 /// An instantaneous quantity ages out when it is older than this many of its own periods.
 pub const AGE_PERIODS: u32 = 3;
+
+/// Totals, in the order of [`Device::carry_over`].
+const TOTALS: [Quantity; 2] = [Quantity::Energy, Quantity::EnergyExport];
 
 /// A device and what the hub remembers about it.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Judged {
     pub held: u32,
     /// The first of a run of held totals: reported and published, in mWh.
     pub fell: Option<(Quantity, i64, i64)>,
+    /// A replaced meter told its first total: the registry must know what is added to it.
+    pub carried: bool,
 }
 
 impl Member {
@@ -51,7 +56,7 @@ impl Member {
             ledgers: Default::default(),
         };
         if let Some(last) = member.device.last_reading {
-            member.judge(last.reading);
+            member.published(&last.reading);
         }
         member
     }
@@ -63,11 +68,32 @@ impl Member {
         Arc::clone(&self.device)
     }
 
-    /// Takes out of a reading the totals that fell.
+    /// Takes over totals that were published before.
+    pub fn published(&mut self, reading: &Reading) {
+        for quantity in TOTALS {
+            if let Some(total) = reading.get(quantity) {
+                self.ledgers[quantity as usize].judge(total);
+            }
+        }
+    }
+
+    /// Carries a replaced meter's totals on, and takes out of a reading those that fell.
     pub fn judge(&mut self, reading: Reading) -> Judged {
         let mut judged = Judged { reading, ..Judged::default() };
-        for quantity in [Quantity::Energy, Quantity::EnergyExport] {
-            let Some(total) = reading.get(quantity) else { continue };
+        for (index, quantity) in TOTALS.into_iter().enumerate() {
+            let Some(reported) = reading.get(quantity) else { continue };
+            let offset = match self.device.carry_over[index] {
+                CarryOver::Offset(offset) => offset,
+                CarryOver::Pending => {
+                    let published = self.ledgers[quantity as usize].published().unwrap_or(reported);
+                    let offset = published.saturating_sub(reported);
+                    self.change(|device| device.carry_over[index] = CarryOver::Offset(offset));
+                    judged.carried = true;
+                    offset
+                }
+            };
+            let total = reported.saturating_add(offset);
+            judged.reading.set(quantity, total);
             if let Verdict::Hold { first, published } = self.ledgers[quantity as usize].judge(total) {
                 judged.reading.clear(quantity);
                 judged.held += 1;
@@ -175,10 +201,36 @@ impl Registry {
             online: None,
             last_seen_unix_ms: None,
             last_reading: None,
+            carry_over: Default::default(),
+            configured: None,
         };
         let shown = Arc::new(device.clone());
         self.restore(device);
         shown
+    }
+
+    /// Puts a device at another place.
+    pub fn move_to(&mut self, id: &DeviceId, target: Target) -> Option<Arc<Device>> {
+        let member = self.members.get_mut(id)?;
+        self.by_target.remove(&(member.device.line.clone(), member.device.target.clone()));
+        self.by_target.insert((member.device.line.clone(), target.clone()), id.clone());
+        Some(member.change(|device| device.target = target))
+    }
+
+    /// Forgets a device.
+    pub fn remove(&mut self, id: &DeviceId) -> Option<Arc<Device>> {
+        let device = self.members.remove(id)?.device;
+        self.by_target.remove(&(device.line.clone(), device.target.clone()));
+        Some(device)
+    }
+
+    /// The device that the configuration put at this place at an earlier start.
+    #[must_use]
+    pub fn configured_at(&self, line: &LineName, target: &Target) -> Option<&DeviceId> {
+        let here = |device: &Device| {
+            device.line == *line && device.configured.as_ref().is_some_and(|of| of.target == *target)
+        };
+        self.members.values().find(|member| here(&member.device)).map(|member| &member.device.id)
     }
 
     fn free_id(&self, dialect: &str, target: &Target) -> DeviceId {

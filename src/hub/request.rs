@@ -7,7 +7,8 @@ use crate::device::{CommandId, Device, Moment, Now};
 use crate::hub::Hub;
 use crate::hub::command::{Action, Command, State};
 use crate::hub::effect::{
-    Answer, Effect, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request, RequestId, Wish,
+    Answer, Effect, Given, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request, RequestId,
+    Wish,
 };
 use crate::hub::feed::Body;
 use crate::hub::lane::{Job, Slot};
@@ -58,12 +59,18 @@ impl Hub {
     /// Somebody asks for something; answered by [`Effect::Answer`] with the same id.
     pub fn handle_request(&mut self, id: RequestId, request: Request, now: Now) {
         let answer = match request {
-            Request::Ping => Ok((None, None)),
+            Request::Ping => Ok((None, Given::Nothing)),
             Request::Command(new) => self.accept(new, now),
             Request::Cancel(command) => self.cancel(&command, now),
+            Request::Add { line, address, channel, name } => {
+                self.add(&line, (&address, channel), name.as_ref(), now)
+            }
+            Request::Rename { device, name } => self.rename(&device, &name, now),
+            Request::Replace { device, address } => self.replace(&device, &address, now),
+            Request::Remove(device) => self.remove(&device, now),
         };
         let (after, answer): (_, Answer) = match answer {
-            Ok((after, command)) => (after, Ok(command)),
+            Ok((after, given)) => (after, Ok(given)),
             Err(refused) => (None, Err(refused)),
         };
         self.outputs.push_back(Output { after, effect: Effect::Answer(id, answer) });
@@ -77,6 +84,9 @@ impl Hub {
             return Err(Refused::UnknownDevice(new.device));
         };
         let device = Arc::clone(&member.device);
+        if let Some(before) = self.same_request(&new)? {
+            return Ok((None, Given::Command { command: before, replayed: true }));
+        }
         let action = absolute(&device, new.wish)?;
         let waiting = self.open_for(&device).count();
         if waiting >= QUEUE_MAX {
@@ -104,7 +114,23 @@ impl Hub {
             (None, Some(lane)) => self.lanes[lane.0].waiting.push_back(id),
             (None, None) => {}
         }
-        Ok((Some(ticket), Some(queued)))
+        Ok((Some(ticket), Given::Command { command: queued, replayed: false }))
+    }
+
+    /// The command that an earlier request with the same key was answered with.
+    fn same_request(&self, new: &NewCommand) -> Result<Option<Arc<Command>>, Refused> {
+        let Some(wanted) = &new.idempotency else { return Ok(None) };
+        let same_key = |command: &&Command| {
+            command.device == new.device
+                && command.idempotency.as_ref().is_some_and(|of| of.key == wanted.key)
+        };
+        let known = self.commands.values().map(|pending| &pending.command).find(same_key);
+        match known {
+            Some(command) if command.idempotency.as_ref() != Some(wanted) => {
+                Err(Refused::KeyReused(new.device.clone()))
+            }
+            known => Ok(known.map(|command| Arc::new(command.clone()))),
+        }
     }
 
     fn new_command(&mut self, new: &NewCommand, action: Action, now: Now) -> Command {
@@ -122,7 +148,7 @@ impl Hub {
             expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
             times_unix_ms: Default::default(),
             requested_by: Arc::clone(&new.requested_by),
-            idempotency_key: new.idempotency_key.clone(),
+            idempotency: new.idempotency.clone(),
             reply_to: new.reply_to.clone(),
             started: false,
         };
@@ -157,7 +183,7 @@ impl Hub {
         }
         let done = self.advance(id, now, |command| command.enter(State::Cancelled, now.unix_ms));
         let (ticket, command) = done.expect("it is there and has not settled");
-        Ok((Some(ticket), Some(command)))
+        Ok((Some(ticket), Given::Command { command, replayed: false }))
     }
 
     /// Takes back a command from disk. One that was started before the gateway ended may have had its effect.
@@ -286,7 +312,8 @@ impl Hub {
     }
 }
 
-type Accepted = Result<(Option<Persisted>, Option<Arc<Command>>), Refused>;
+/// The answer, and what must be on disk before it is given.
+pub(super) type Accepted = Result<(Option<Persisted>, Given), Refused>;
 
 fn absolute(device: &Device, wish: Wish) -> Result<Action, Refused> {
     let unsupported = |command| Refused::NotSupported { device: device.id.clone(), command };

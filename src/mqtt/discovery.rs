@@ -270,6 +270,8 @@ mod tests {
             online: None,
             last_seen_unix_ms: None,
             last_reading: None,
+            carry_over: Default::default(),
+            configured: None,
         })
     }
 

@@ -60,6 +60,7 @@ impl Rejection {
             Refused::NotSupported { .. } => "not_supported",
             Refused::StateUnknown(_) => "state_unknown",
             Refused::QueueFull { .. } => "queue_full",
+            Refused::StoreBroken => "store_broken",
             Refused::Stopping => "stopping",
             _ => "refused",
         };
@@ -135,7 +136,7 @@ pub fn set(
         wish,
         ttl: Duration::from_secs(ttl_s.into()),
         requested_by: "mqtt".into(),
-        idempotency_key: None,
+        idempotency: None,
         reply_to,
     }))
 }

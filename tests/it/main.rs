@@ -4,9 +4,13 @@
 mod architecture;
 mod capture;
 mod crash;
+mod demo;
+mod end_to_end;
 mod framers;
+mod gateway;
 mod house;
 mod http;
+mod managing;
 mod metering;
 mod mqtt;
 mod parts;

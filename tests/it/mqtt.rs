@@ -14,7 +14,7 @@ use plugline::device::{
 use plugline::door::{self, Door, Keeper, Past, Positions};
 use plugline::hub::command::{Action, Command, ReplyTo, State};
 use plugline::hub::feed::{Body, Change, Event, Fresh};
-use plugline::hub::{LineHealth, NewCommand, Refused, Request, Wish};
+use plugline::hub::{Given, LineHealth, NewCommand, Refused, Request, Wish};
 use plugline::line::Cause;
 use plugline::mqtt::backoff::Dice;
 use plugline::mqtt::{self, Address, BrokerChoice, Login, Secret, Settings, Told, broker};
@@ -118,7 +118,7 @@ impl House {
     async fn accept(&mut self) -> NewCommand {
         let envelope = within(self.keeper.requests.recv()).await.expect("the door is open");
         let Request::Command(command) = envelope.request else { panic!("a command was asked for") };
-        envelope.answer.send(Ok(None)).expect("the asker waits");
+        envelope.answer.send(Ok(Given::Nothing)).expect("the asker waits");
         command
     }
 }
@@ -141,6 +141,8 @@ fn lamp(id: &str) -> Device {
         online: Some(true),
         last_seen_unix_ms: None,
         last_reading: None,
+        carry_over: Default::default(),
+        configured: None,
     }
 }
 
@@ -160,7 +162,7 @@ fn ended(device: &DeviceId, state: State, reply_to: ReplyTo) -> Command {
         expires_unix_ms: 0,
         times_unix_ms,
         requested_by: "mqtt".into(),
-        idempotency_key: None,
+        idempotency: None,
         reply_to,
         started: true,
     }

@@ -4,14 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use plugline::cli::client::Client;
+use plugline::cli::switch::Wanted;
 use plugline::cli::{events, sockets, switch};
-use plugline::hub::Request;
 use plugline::hub::command::{Action, State};
+use plugline::hub::{Given, Request};
 use plugline::line::Outcome;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::lab::{Lab, PATIENCE, command, device, seq};
 
@@ -54,7 +56,7 @@ async fn switched(name: &str, confirmed: bool) -> (ExitCode, String) {
         assert_eq!(new.device.as_str(), "dlt645_1");
         let mut taken = command(Action::Switch { on: true });
         lab.keeper.show_command(Arc::new(taken.clone()));
-        envelope.answer.send(Ok(Some(Arc::new(taken.clone())))).expect("somebody waits");
+        envelope.answer.send(Ok(Given::from(Arc::new(taken.clone())))).expect("somebody waits");
         if confirmed {
             taken.enter(State::Confirmed, 1_795_000_000_900);
         } else {
@@ -63,7 +65,7 @@ async fn switched(name: &str, confirmed: bool) -> (ExitCode, String) {
         lab.keeper.show_command(Arc::new(taken));
         lab.note("its event");
     };
-    let (code, ()) = tokio::join!(switch::run(&client, true, &devices, false, &mut out), hub);
+    let (code, ()) = tokio::join!(switch::run(&client, Wanted::On, &devices, false, &mut out), hub);
     (code.expect("asked"), String::from_utf8(out).expect("text"))
 }
 
@@ -82,7 +84,7 @@ async fn a_misspelt_device_switches_nothing() {
     lab.keeper.show_device(device("dlt645_1", "Kettle"));
     let devices = ["Kettle".to_owned(), "Kettel".to_owned()];
     let error =
-        switch::run(&client(&lab), true, &devices, false, &mut Vec::new()).await.expect_err("misspelt");
+        switch::run(&client(&lab), Wanted::On, &devices, false, &mut Vec::new()).await.expect_err("misspelt");
     assert!(error.to_string().contains("Kettel"), "{error:#}");
     assert!(lab.requests.try_recv().is_err());
 }
@@ -144,14 +146,13 @@ async fn events_goes_on_after_every_cut_without_losing_or_repeating_one() {
         events::run(&client, "earliest", true, &mut Lines(lines, String::new())).await
     });
     for wanted in 1..=12 {
-        let line = tokio::time::timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
+        let line = timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
         let event: Value = serde_json::from_str(&line).expect("an Event");
         assert_eq!(seq(event["id"].as_str().expect("an id")), wanted);
     }
     drop(printed);
     lab.reading("a");
-    let code =
-        tokio::time::timeout(PATIENCE, verb).await.expect("it ends when nobody reads").expect("no panic");
+    let code = timeout(PATIENCE, verb).await.expect("it ends when nobody reads").expect("no panic");
     assert_eq!(code.expect("no error"), ExitCode::SUCCESS);
 }
 
@@ -164,10 +165,11 @@ async fn events_says_what_was_lost_and_goes_on() {
     let verb = tokio::spawn(async move {
         events::run(&client, "zzzzzzzz.4", false, &mut Lines(lines, String::new())).await
     });
-    let lost = printed.recv().await.expect("a line");
+    let lost = timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
     assert!(lost.contains("events were missed") && lost.contains("k3f9q2mz.1"), "{lost}");
     lab.reading("a");
-    assert!(printed.recv().await.expect("a line").contains("k3f9q2mz.2  reading"));
+    let live = timeout(PATIENCE, printed.recv()).await.expect("in time").expect("a line");
+    assert!(live.contains("k3f9q2mz.2  reading"), "{live}");
     verb.abort();
     let nowhere = Client::new("http://127.0.0.1:1").expect("an address");
     let bad = events::run(&nowhere, "a&b", false, &mut Vec::new()).await.expect_err("no cursor");

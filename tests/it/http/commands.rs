@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plugline::device::DeviceId;
 use plugline::hub::command::{Action, Command, State};
-use plugline::hub::{Answer, NewCommand, Refused, Request, Wish};
+use plugline::hub::{Answer, Given, NewCommand, Refused, Request, Wish};
 use plugline::line::Outcome;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ async fn post(lab: &mut Lab, head: &str, body: &str, answer: Answer) -> (Reply, 
     let shown = &*lab;
     let hub = async {
         let envelope = mailbox.recv().await.expect("a request");
-        if let Ok(Some(command)) = &answer {
+        if let Ok(Given::Command { command, .. }) = &answer {
             shown.keeper.show_command(Arc::clone(command));
         }
         envelope.answer.send(answer).expect("somebody waits");
@@ -57,19 +57,20 @@ async fn an_accepted_command_is_202_with_its_place_and_version() {
     let switch = Action::Switch { on: true };
     let body = r#"{"command":"switch","args":{"on":true},"ttl_s":60}"#;
     let headers = "Idempotency-Key: \"one\"\r\n";
-    let (reply, new) = post(&mut lab, &head(PATH, headers), body, Ok(Some(Arc::new(command(switch))))).await;
+    let (reply, new) =
+        post(&mut lab, &head(PATH, headers), body, Ok(Given::from(Arc::new(command(switch))))).await;
     assert_eq!((reply.status, reply.header("etag")), (202, Some("\"1\"")));
     assert_eq!(reply.header("location"), Some(format!("/v1/commands/{ID}").as_str()));
     assert_eq!((&reply.json()["id"], &reply.json()["state"]), (&json!(ID), &json!("accepted")));
     assert_eq!((new.wish, new.ttl), (Wish::Do(switch), Duration::from_secs(60)));
     assert_eq!((new.device.as_str(), &*new.requested_by), ("dlt645_1", "http"));
-    assert_eq!(new.idempotency_key.as_deref(), Some("one"));
+    assert_eq!(new.idempotency.as_ref().map(|of| &*of.key), Some("one"));
 }
 
 #[tokio::test]
 async fn a_toggle_goes_to_the_hub_unresolved() {
     let mut lab = lab().await;
-    let answer = Ok(Some(Arc::new(command(Action::Switch { on: false }))));
+    let answer = Ok(Given::from(Arc::new(command(Action::Switch { on: false }))));
     let (reply, new) = post(&mut lab, &head(PATH, ""), r#"{"command":"toggle"}"#, answer).await;
     assert_eq!((new.wish, &reply.json()["command"]), (Wish::Toggle, &json!("switch")));
 }
@@ -80,10 +81,10 @@ async fn a_preference_to_wait_gives_200_when_it_settled_and_202_when_not() {
     let mut settled = command(Action::Read);
     settled.enter(State::Expired, 1_795_000_030_000);
     let (reply, _) =
-        post(&mut lab, &head(PATH, "Prefer: wait=99\r\n"), ON, Ok(Some(Arc::new(settled)))).await;
+        post(&mut lab, &head(PATH, "Prefer: wait=99\r\n"), ON, Ok(Given::from(Arc::new(settled)))).await;
     assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("wait=50")));
     assert_eq!((reply.header("etag"), &reply.json()["state"]), (Some("\"2\""), &json!("expired")));
-    let open = Ok(Some(Arc::new(command(Action::Read))));
+    let open = Ok(Given::from(Arc::new(command(Action::Read))));
     let (reply, _) = post(&mut lab, &head(PATH, "Prefer: wait=1\r\n"), ON, open.clone()).await;
     assert_eq!((reply.status, reply.header("preference-applied")), (202, Some("wait=1")));
     let (reply, _) = post(&mut lab, &head(&format!("{PATH}?wait=0"), "Prefer: wait=50\r\n"), ON, open).await;
@@ -127,6 +128,7 @@ async fn refusals_of_the_hub_become_problems() {
         (Refused::StateUnknown(id.clone()), 409, "state-unknown"),
         (Refused::NotSupported { device: id.clone(), command: "identify" }, 422, "not-supported"),
         (Refused::UnknownDevice(id), 404, "unknown-device"),
+        (Refused::StoreBroken, 503, "store-broken"),
         (Refused::Stopping, 503, "stopping"),
     ] {
         let (reply, _) = post(&mut lab, &head(PATH, ""), ON, Err(refused)).await;
@@ -194,7 +196,7 @@ async fn a_queued_command_can_be_taken_back_and_a_sent_one_not() {
     let mut lab = lab().await;
     let id = command(Action::Read).id;
     for (answer, status) in [
-        (Ok(None), 204),
+        (Ok(Given::Nothing), 204),
         (Err(Refused::NotQueued(id.clone())), 409),
         (Err(Refused::UnknownCommand(id.clone())), 404),
     ] {

@@ -82,7 +82,10 @@ async fn paths_and_methods_that_are_not_there_are_problems() {
         assert_eq!(lab.get(path).await.problem().1, "not-found", "{path}");
     }
     let reply = lab.ask("PUT /v1/devices HTTP/1.1\r\n", "").await;
-    assert_eq!((reply.problem().1.as_str(), reply.header("allow")), ("method-not-allowed", Some("GET,HEAD")));
+    assert_eq!(
+        (reply.problem().1.as_str(), reply.header("allow")),
+        ("method-not-allowed", Some("GET,HEAD,POST"))
+    );
     let reply = lab.ask("PATCH /v1/commands/x HTTP/1.1\r\n", "").await;
     assert_eq!((reply.status, reply.header("allow")), (405, Some("GET,HEAD,DELETE")));
     let reply = lab.get("/v1/devices/some_id/commands").await;

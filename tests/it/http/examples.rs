@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plugline::device::LineName;
 use plugline::hub::command::{Action, Command};
 use plugline::hub::feed::{Body, GatewayEvent};
-use plugline::hub::{LineHealth, Request};
+use plugline::hub::{Given, LineHealth, Request};
 use plugline::line::Cause;
 use plugline::source::Part;
 use serde_json::Value;
@@ -105,8 +105,8 @@ async fn every_example_of_the_specification_answers_what_stands_there() {
         let hub = async {
             let Some(envelope) = requests.recv().await else { return };
             let answer = match envelope.request {
-                Request::Command(_) => Some(taken()),
-                Request::Cancel(_) | Request::Ping => None,
+                Request::Command(_) => Given::from(taken()),
+                _ => Given::Nothing,
             };
             envelope.answer.send(Ok(answer)).expect("somebody waits");
             std::future::pending::<()>().await;

@@ -356,6 +356,8 @@ pub(crate) fn device(id: &str, name: &str) -> Arc<Device> {
             unix_ms: 1_795_000_000_123,
             reading: Reading::of(Quantity::Power, 41_700),
         }),
+        carry_over: Default::default(),
+        configured: None,
     })
 }
 
@@ -375,7 +377,7 @@ pub(crate) fn command(action: Action) -> Command {
         expires_unix_ms: 1_795_000_030_000,
         times_unix_ms,
         requested_by: "http".into(),
-        idempotency_key: None,
+        idempotency: None,
         reply_to: ReplyTo::default(),
         started: false,
     }

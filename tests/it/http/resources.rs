@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plugline::device::LineName;
 use plugline::hub::command::Action;
-use plugline::hub::{LineHealth, Refused};
+use plugline::hub::{Given, LineHealth, Refused};
 use plugline::source::Part;
 use serde_json::json;
 
@@ -106,7 +106,7 @@ async fn live_means_that_the_loop_answers() {
         let client = plugline::cli::client::Client::new(&format!("http://{address}")).expect("an address");
         client.get("/livez", std::time::Duration::ZERO).await.expect("an answer").status
     });
-    lab.request().await.answer.send(Ok(None)).expect("somebody asks");
+    lab.request().await.answer.send(Ok(Given::Nothing)).expect("somebody asks");
     assert_eq!(asked.await.expect("no panic"), 200);
     // A loop that does not turn leaves the request lying.
     assert_eq!(lab.get("/livez").await.problem().1, "not-live");

@@ -1,0 +1,164 @@
+//! Adding, renaming, replacing and removing devices. Each is done whole or refused by name. Pure.
+
+use std::sync::Arc;
+
+use crate::device::{CarryOver, Device, DeviceId, LineName, Now, Target};
+use crate::hub::Hub;
+use crate::hub::effect::{Effect, Given, LineIndex, Output, Record, Refused};
+use crate::hub::feed::{Body, Change};
+use crate::hub::registry;
+use crate::hub::request::Accepted;
+use crate::line::{Outcome, Profile};
+
+/// Characters of a name; Home Assistant and tables show about half of that.
+const NAME_MAX: usize = 64;
+
+impl Hub {
+    pub(super) fn add(
+        &mut self,
+        line: &LineName,
+        (address, channel): (&str, Option<u8>),
+        name: Option<&Arc<str>>,
+        now: Now,
+    ) -> Accepted {
+        let lane = self.lane_called(line)?;
+        let target = self.target(lane, address, channel)?;
+        self.free(lane, &target)?;
+        if let Some(name) = name {
+            self.good_name(None, name)?;
+        }
+        let (ticket, device) = self.register(lane, &target, name.map(|name| &**name), None, now);
+        Ok((Some(ticket), Given::Device(device)))
+    }
+
+    pub(super) fn rename(&mut self, id: &DeviceId, name: &Arc<str>, now: Now) -> Accepted {
+        self.known(id)?;
+        self.good_name(Some(id), name)?;
+        let member = self.registry.get_mut(id).expect("it is known");
+        if member.device.name == *name {
+            return Ok((None, Given::Device(Arc::clone(&member.device))));
+        }
+        let device = member.change(|device| device.name = Arc::clone(name));
+        let ticket = self.changed_device(Change::Changed, Arc::clone(&device), now);
+        Ok((Some(ticket), Given::Device(device)))
+    }
+
+    pub(super) fn replace(&mut self, id: &DeviceId, address: &str, now: Now) -> Accepted {
+        let device = self.known(id)?;
+        let lane = self.lane_of(&device)?;
+        let target = self.target(lane, address, device.target.channel)?;
+        self.free(lane, &target)?;
+        let profile = self.lanes[lane.0].line.attach(&target);
+        if let Some(missing) = lacks(&device, &profile) {
+            return Err(Refused::FewerCapabilities { device: id.clone(), missing });
+        }
+        let moved = self.registry.move_to(id, target).expect("it is known");
+        self.lanes[lane.0].forget(id);
+        self.attach(lane, &moved, now);
+        let member = self.registry.get_mut(id).expect("it is known");
+        // What was last heard came from other hardware. The published total stays, and goes on from the new meter's first.
+        let device = member.change(|device| {
+            device.relay = None;
+            device.online = None;
+            device.carry_over = [CarryOver::Pending; 2];
+        });
+        member.missed = 0;
+        let ticket = self.changed_device(Change::Replaced, Arc::clone(&device), now);
+        self.refresh_measured(lane, now);
+        Ok((Some(ticket), Given::Device(device)))
+    }
+
+    pub(super) fn remove(&mut self, id: &DeviceId, now: Now) -> Accepted {
+        let device = self.known(id)?;
+        let lane = self.lanes.iter().position(|lane| lane.name == device.line).map(LineIndex);
+        if device.configured.is_some() && lane.is_some() {
+            return Err(Refused::InConfiguration(id.clone()));
+        }
+        self.fail_commands_of(id, now);
+        if let Some(lane) = lane {
+            self.lanes[lane.0].forget(id);
+        }
+        self.registry.remove(id);
+        let ticket = self.persist(vec![Record::DeviceGone(id.clone())]);
+        self.outputs.push_back(Output { after: Some(ticket), effect: Effect::HideDevice(id.clone()) });
+        let body = Body::Device { change: Change::Removed, device };
+        self.event(Some(id), body, Some(ticket), now);
+        if let Some(lane) = lane {
+            self.refresh_measured(lane, now);
+        }
+        Ok((Some(ticket), Given::Nothing))
+    }
+
+    /// Commands of a device that is going: one on its way may still have its effect.
+    fn fail_commands_of(&mut self, id: &DeviceId, now: Now) {
+        let open = self
+            .commands
+            .values()
+            .filter(|pending| pending.command.device == *id && !pending.command.state.settled());
+        let open: Vec<_> =
+            open.map(|pending| (pending.command.id.clone(), pending.command.started)).collect();
+        for (command, started) in open {
+            let outcome = if started { Outcome::Unknown } else { Outcome::NotApplied };
+            self.advance(&command, now, |command| {
+                command.fail(outcome, "removed", "the device was removed", now.unix_ms);
+            });
+        }
+    }
+
+    fn known(&self, id: &DeviceId) -> Result<Arc<Device>, Refused> {
+        let member = self.registry.get(id).ok_or_else(|| Refused::UnknownDevice(id.clone()))?;
+        Ok(Arc::clone(&member.device))
+    }
+
+    fn lane_called(&self, line: &LineName) -> Result<LineIndex, Refused> {
+        let found = self.lanes.iter().position(|lane| lane.name == *line).map(LineIndex);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.lanes.iter().map(|lane| lane.name.as_str()).collect();
+            Refused::UnknownLine { line: line.clone(), known: known.join(", ") }
+        })
+    }
+
+    fn lane_of(&self, device: &Device) -> Result<LineIndex, Refused> {
+        let found = self.lanes.iter().position(|lane| lane.name == device.line);
+        found.map(LineIndex).ok_or_else(|| Refused::LineGone(device.id.clone()))
+    }
+
+    fn target(&self, lane: LineIndex, address: &str, channel: Option<u8>) -> Result<Target, Refused> {
+        let address = self.lanes[lane.0].line.canonical_address(address).map_err(Refused::BadAddress)?;
+        Ok(Target { address, channel })
+    }
+
+    fn free(&self, lane: LineIndex, target: &Target) -> Result<(), Refused> {
+        match self.registry.at(&self.lanes[lane.0].name, target) {
+            Some(taken) => Err(Refused::AddressTaken(taken.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn good_name(&self, of: Option<&DeviceId>, name: &str) -> Result<(), Refused> {
+        let length = name.chars().count();
+        if !(1..=NAME_MAX).contains(&length) || name.trim().is_empty() || name.chars().any(char::is_control) {
+            return Err(Refused::BadName { max: NAME_MAX });
+        }
+        let mut others = self.registry.iter().map(|member| &member.device);
+        match others.find(|other| *other.name == *name && Some(&other.id) != of) {
+            Some(other) => Err(Refused::NameTaken(other.id.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the device can do and the new hardware cannot, in words.
+fn lacks(device: &Device, profile: &Profile) -> Option<String> {
+    let new = registry::measured(profile, 1.0);
+    let mut missing: Vec<&str> = Vec::new();
+    if device.abilities.relay && !profile.abilities.relay {
+        missing.push("relay");
+    }
+    if device.abilities.dim && !profile.abilities.dim {
+        missing.push("dim");
+    }
+    let lost = device.measured.iter().filter(|old| !new.iter().any(|new| new.quantity == old.quantity));
+    missing.extend(lost.map(|measured| measured.quantity.row().name));
+    (!missing.is_empty()).then(|| missing.join(", "))
+}

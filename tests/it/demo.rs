@@ -1,0 +1,242 @@
+//! `plugline demo` as a stranger meets it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::gateway::{
+    DESK, FRIDGE, Feed, KETTLE, Program, curl, get, plugline, port_of, seq, subscribe, switch, within,
+};
+use crate::parts::{Mosquitto, PATIENCE, free_port};
+
+struct Demo {
+    program: Program,
+    http: String,
+    mqtt: String,
+    state: String,
+}
+
+impl Demo {
+    async fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["demo", "--json", "--http", "127.0.0.1:0"], arguments].concat();
+        Self::announced(Program::start(&mut plugline(&arguments))).await
+    }
+
+    async fn announced(program: Program) -> Self {
+        let line = program.out.first("a line of JSON", |_| true).await;
+        let line: Value = serde_json::from_str(&line).expect("the first line is JSON");
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {line}")).to_owned();
+        let serial = text(&line["serial"][0]);
+        assert!(Path::new(&serial).exists(), "{line}");
+        Self { program, http: text(&line["http"]), mqtt: text(&line["mqtt"]), state: text(&line["state"]) }
+    }
+}
+
+fn is_reading(event: &Value) -> bool {
+    event["kind"] == "reading"
+}
+
+#[tokio::test]
+async fn readings_move_on_every_way_out_within_seconds() {
+    let demo = Demo::start(&[]).await;
+    let mut feed = Feed::after(&demo.http, "earliest");
+    let old = subscribe(port_of(&demo.mqtt), "mqttv311");
+    let new = subscribe(port_of(&demo.mqtt), "mqttv5");
+    let stream = Program::start(Command::new("curl").args([
+        "-sN",
+        "-H",
+        "Accept: text/event-stream",
+        &format!("{}/v1/events?after=earliest", demo.http),
+    ]));
+    let own =
+        Program::start(&mut plugline(&["events", "--since", "earliest", "--json", "--url", &demo.http]));
+    for device in [KETTLE, FRIDGE, DESK] {
+        let power = |event: &Value| event["device"] == device && event["data"]["power_w"].is_number();
+        feed.next("power", power).await;
+        feed.next("power again", power).await;
+        let shown = |line: &str| serde_json::from_str(line).is_ok_and(|event: Value| power(&event));
+        own.out.first("power in `plugline events`", shown).await;
+        stream.out.first("power in the stream", |line| line.strip_prefix("data: ").is_some_and(shown)).await;
+        let base = get(&format!("{}/v1/gateway", demo.http)).await;
+        let base = format!("plugline/{}/device/{device}", base["id"].as_str().expect("an id"));
+        for program in [&old, &new] {
+            program.out.has(&format!("homeassistant/device/plugline_{device}/config {{")).await;
+            program.out.has(&format!("{base}/availability online")).await;
+            program.out.has(&format!("{base}/relay ON")).await;
+            program.out.has(&format!("{base}/reading {{\"t\":")).await;
+        }
+    }
+    assert!(stream.out.all().iter().any(|line| line == "event: hello"), "{:#?}", stream.out.all());
+    assert_eq!(demo.program.stop("INT").await.code(), Some(0));
+    // Both streams end with it; so does `events | head`.
+    stream.out.end().await;
+}
+
+#[tokio::test]
+async fn either_signal_ends_it_cleanly_and_nothing_of_it_stays() {
+    for signal in ["INT", "TERM"] {
+        let demo = Demo::start(&[]).await;
+        let _reader = subscribe(port_of(&demo.mqtt), "mqttv5");
+        let _stream = Program::start(Command::new("curl").args([
+            "-sN",
+            "-H",
+            "Accept: text/event-stream",
+            &format!("{}/v1/events", demo.http),
+        ]));
+        let held = tokio::spawn({
+            let url = format!("{}/v1/events?wait=50&kind=nothing", demo.http);
+            async move { curl(&[&url]).await }
+        });
+        Feed::after(&demo.http, "earliest").next("a reading", is_reading).await;
+        assert!(Path::new(&demo.state).exists());
+        assert_eq!(demo.program.stop(signal).await.code(), Some(0), "SIG{signal}");
+        assert!(!Path::new(&demo.state).exists(), "{} is still there", demo.state);
+        let (status, page) = within("the held request", held).await.expect("no panic");
+        assert!(status == 200 || status == 0, "{status} {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_during_the_start_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = plugline(&["demo", "--json", "--http", "127.0.0.1:0"]);
+    let program = Program::start(command.env("TMPDIR", folder.path()));
+    let appeared = async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(1));
+        while std::fs::read_dir(folder.path()).expect("a folder").next().is_none() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, appeared).await.expect("a state folder");
+    assert_eq!(program.stop("INT").await.code(), Some(0));
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn demos_started_at_once_run_side_by_side() {
+    // Without --http: each finds ports of its own.
+    let start = || Program::start(&mut plugline(&["demo", "--json"]));
+    let programs = [start(), start(), start()];
+    let mut demos = Vec::new();
+    for program in programs {
+        demos.push(Demo::announced(program).await);
+    }
+    for demo in &demos {
+        Feed::after(&demo.http, "earliest").next("a reading", is_reading).await;
+        let all = subscribe(port_of(&demo.mqtt), "mqttv5");
+        all.out.has("/reading {").await;
+    }
+    let places: BTreeSet<_> = demos.iter().flat_map(|demo| [&demo.http, &demo.mqtt, &demo.state]).collect();
+    assert_eq!(places.len(), 9, "{places:?}");
+    for demo in demos {
+        assert_eq!(demo.program.stop("INT").await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_broker_of_ones_own_is_used_and_left_as_it_was() {
+    let port = free_port();
+    let _broker = Mosquitto::start(port, None).await;
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let demo = Demo::start(&["--mqtt", &url]).await;
+    assert_eq!(demo.mqtt, url);
+    let all = subscribe(port, "mqttv5");
+    for device in [KETTLE, FRIDGE, DESK] {
+        all.out.has(&format!("homeassistant/device/plugline_{device}/config {{")).await;
+        all.out.has(&format!("device/{device}/reading {{")).await;
+        all.out.has(&format!("device/{device}/relay ON")).await;
+    }
+    assert_eq!(demo.program.stop("INT").await.code(), Some(0));
+    crate::gateway::publish(port, "done", "yes").await;
+    all.out.has("done yes").await;
+    let late = Program::start(Command::new("mosquitto_sub").args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port.to_string(),
+        "-t",
+        "#",
+        "-v",
+        "-W",
+        "1",
+    ]));
+    assert_eq!(late.out.end().await, Vec::<String>::new(), "retained topics are left");
+}
+
+/// What a continued demo must keep, read before and after.
+struct Stand {
+    gateway: Value,
+    devices: BTreeSet<String>,
+    events: BTreeMap<u64, Value>,
+}
+
+impl Stand {
+    async fn of(demo: &Demo) -> Self {
+        let devices = get(&format!("{}/v1/devices", demo.http)).await;
+        let devices = devices["devices"].as_array().expect("devices");
+        let events = Feed::all(&demo.http).await;
+        Self {
+            gateway: get(&format!("{}/v1/gateway", demo.http)).await,
+            devices: devices.iter().map(|device| device["id"].as_str().expect("an id").to_owned()).collect(),
+            events: events.into_iter().map(|event| (seq(&event), event)).collect(),
+        }
+    }
+}
+
+/// Nothing that was seen has changed, what is missing is declared, energy does not fall; gives the gaps.
+async fn compare(before: &Stand, demo: &Demo) -> Vec<(u64, u64)> {
+    let after = Stand::of(demo).await;
+    assert_eq!(after.gateway["id"], before.gateway["id"]);
+    assert_eq!(after.gateway["feed"]["epoch"], before.gateway["feed"]["epoch"]);
+    assert_eq!(after.devices, before.devices);
+    let gaps = crate::gateway::check_feed(after.events.values());
+    for (seq, event) in &before.events {
+        match after.events.get(seq) {
+            Some(now) => assert_eq!(now, event),
+            None => assert!(gaps.iter().any(|(from, to)| from < seq && seq <= to), "{seq} is missing"),
+        }
+    }
+    let epoch = after.gateway["feed"]["epoch"].as_str().expect("an epoch");
+    for (from, to) in &gaps {
+        let inside = from.midpoint(*to);
+        let page = get(&format!("{}/v1/events?after={epoch}.{inside}&limit=1", demo.http)).await;
+        assert_eq!(seq(&page["events"][0]), to + 1, "a cursor inside a gap gives what follows it");
+    }
+    gaps
+}
+
+#[tokio::test]
+async fn a_kept_demo_goes_on_after_a_kill_and_declares_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().to_str().expect("text");
+    let demo = Demo::start(&["--state", state]).await;
+    let mut feed = Feed::after(&demo.http, "earliest");
+    for device in [KETTLE, FRIDGE, DESK] {
+        feed.next("energy", |event| event["device"] == device && event["data"]["energy_kwh"].is_number())
+            .await;
+    }
+    assert_eq!(switch(&demo.http, DESK, false).await["state"], "confirmed");
+    feed.next("a reading after it", is_reading).await;
+    let before = Stand::of(&demo).await;
+    demo.program.kill().await;
+
+    let demo = Demo::start(&["--state", state]).await;
+    let energy = |event: &Value| event["data"]["energy_kwh"].is_number();
+    let mut feed = Feed::now(&demo.http).await;
+    feed.next("energy again", energy).await;
+    let gaps = compare(&before, &demo).await;
+    assert_eq!(gaps.len(), 1, "a kill is declared once: {gaps:?}");
+    let desk = get(&format!("{}/v1/devices/{DESK}", demo.http)).await;
+    assert_eq!(desk["state"]["relay"], false, "the relay stays where it was");
+
+    let before = Stand::of(&demo).await;
+    assert_eq!(demo.program.stop("TERM").await.code(), Some(0));
+    let demo = Demo::start(&["--state", state]).await;
+    Feed::now(&demo.http).await.next("energy again", energy).await;
+    assert_eq!(compare(&before, &demo).await, gaps, "a clean stop leaves no gap");
+    assert_eq!(demo.program.stop("INT").await.code(), Some(0));
+    assert!(folder.path().join("demo-house").exists(), "the folder was given, so it stays");
+}
