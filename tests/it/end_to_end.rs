@@ -322,7 +322,6 @@ async fn names(http: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one story from start to end")]
 async fn killed_at_any_moment_it_keeps_its_registry_its_feed_and_its_word() {
     let site = Site::new();
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4711);
