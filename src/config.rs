@@ -12,6 +12,7 @@ use toml::Spanned;
 mod dialects;
 mod file;
 mod place;
+mod tls;
 
 pub use dialects::{Dialect, LineConfig};
 pub use file::ConfigError;
@@ -87,8 +88,29 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
         read: ReadFile<'_>,
     ) -> Result<Self, ConfigError> {
-        let (file, merged) = file::read(text, environment)?;
-        let context = Context { text: &merged, read };
+        let overrides = file::overrides(environment);
+        if overrides.is_empty() {
+            return Self::validated(text, read);
+        }
+        Self::validated(&file::merge(text, &overrides)?, read).map_err(|error| {
+            match Self::validated(text, read) {
+                // The file's own mistake, whatever the environment adds: it stands in the file.
+                Err(own) if own.text == error.text => own,
+                _ => {
+                    let names: Vec<&str> = overrides.iter().map(|(name, _)| name.as_str()).collect();
+                    ConfigError::anywhere(format!(
+                        "{} (with {} from the environment)",
+                        error.text,
+                        names.join(", ")
+                    ))
+                }
+            }
+        })
+    }
+
+    fn validated(text: &str, read: ReadFile<'_>) -> Result<Self, ConfigError> {
+        let file = file::read(text)?;
+        let context = Context { text, read };
         let http_listen = context.address(file.http.listen.as_ref(), DEFAULT_HTTP)?;
         if let Some(listen) = file.http.listen.as_ref().filter(|_| !http_listen.ip().is_loopback()) {
             return Err(context.wrong(
@@ -159,9 +181,13 @@ fn mqtt_settings(context: &Context<'_>, mqtt: &file::Mqtt) -> Result<Settings, C
                 let password = Secret(password.unwrap_or_default());
                 address.login = Some(Login { user: user.clone(), password });
             }
+            if let Some(settings) = &mut address.tls {
+                *settings = tls::settings(context, mqtt)?;
+            }
             BrokerChoice::External(address)
         }
     };
+    tls::check_wanted(context, mqtt, &broker)?;
     let mut settings = Settings::new(broker);
     if let Some(base) = &mqtt.base {
         topic(context, base)?;
@@ -228,6 +254,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_of_the_environment_names_the_variable_and_one_of_the_file_its_place() {
+        let with = |text: &str, name: &str| {
+            let environment = [(name.to_owned(), "here".to_owned())];
+            Config::parse(text, environment.into_iter(), &|_| Err(io::ErrorKind::NotFound.into()))
+                .expect_err("it is wrong")
+        };
+        for name in ["PLUGLINE__HTTP__LISTEN", "PLUGLINE__HTTP__LISTN", "PLUGLINE__HTTP"] {
+            let error = with("# nothing\n\n[http]\n", name);
+            assert_eq!(error.position, None, "{error}");
+            assert!(error.text.contains(name), "{error}");
+        }
+        let error = with("# nothing\n\n[http]\nlisten = \"x\"\n", "PLUGLINE__MQTT__BASE");
+        assert_eq!(error.position, Some((4, 10)), "{error}");
+    }
+
+    #[test]
     fn a_line_takes_its_dialects_name_and_its_meters_their_options() {
         let device = "[[line.device]]\naddress = \"4711\"\nname = \"Kettle\"\npassword_file = \"secret\"\nclose = \"hand\"\n";
         let config = parse(&format!("{LINE}baud = 9600\n{device}")).expect("it is right");
@@ -244,7 +286,7 @@ mod tests {
     fn every_wrong_value_is_refused_where_it_stands() {
         refused("[http]\nlisten = \"here\"\n", (2, 10), "no address and port");
         refused("[http]\nlisten = \"0.0.0.0:80\"\n", (2, 10), "loopback only");
-        refused("[mqtt]\nbroker = \"mqtts://host\"\n", (2, 10), "TLS");
+        refused("[mqtt]\nbroker = \"ssl://host\"\n", (2, 10), "`mqtts://host`");
         refused("[mqtt]\nbase = \"a/#\"\n", (2, 8), "a/#");
         refused("[mqtt.embedded]\nlisten = \"0.0.0.0:1883\"\n", (2, 10), "[[mqtt.embedded.user]]");
         refused("[[line]]\ndialect = \"x10\"\nport = \"a\"\n", (2, 11), "`dlt645`");

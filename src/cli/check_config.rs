@@ -29,7 +29,7 @@ pub fn run(file: &ConfigFile, out: &mut impl Write) -> anyhow::Result<ExitCode> 
         BrokerChoice::Embedded { listen, users } => {
             writeln!(out, "  mqtt: own broker on {listen}, {} users", users.len())?;
         }
-        BrokerChoice::External(address) => writeln!(out, "  mqtt: broker at {address}")?,
+        BrokerChoice::External(address) => writeln!(out, "  mqtt: broker at {}", address.url())?,
     }
     writeln!(out, "  state: {}", config.store_dir.display())?;
     Ok(ExitCode::SUCCESS)

@@ -222,7 +222,8 @@ fn announce(addresses: &Addresses, serial: &Path, state: &Path, json: bool) -> i
         writeln!(out, "{line}")?;
         return out.flush();
     }
-    let (host, port) = addresses.mqtt.trim_start_matches("mqtt://").rsplit_once(':').unwrap_or_default();
+    let (_, place) = addresses.mqtt.split_once("://").unwrap_or_default();
+    let (host, port) = place.rsplit_once(':').unwrap_or_default();
     writeln!(out, "A house with three simulated DL/T 645 meters is running.\n")?;
     writeln!(out, "  HTTP    {http}")?;
     writeln!(out, "  MQTT    {}", addresses.mqtt)?;

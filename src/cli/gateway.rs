@@ -1,5 +1,6 @@
 //! `plugline run`: the gateway until it is told to stop.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::cli::ConfigFile;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::run::Addresses;
 
 /// Where the configuration is looked for when nobody says.
@@ -36,9 +37,19 @@ pub fn find(given: Option<&Path>) -> anyhow::Result<(PathBuf, String)> {
 /// As [`find`], and [`crate::config::ConfigError`] behind the file's name.
 pub fn load(file: &ConfigFile) -> anyhow::Result<(PathBuf, Config)> {
     let (path, text) = find(file.config.as_deref())?;
-    let read = |path: &Path| std::fs::read_to_string(path);
-    let config = Config::parse(&text, std::env::vars(), &read).with_context(|| path.display().to_string())?;
+    let config = parse(&text).with_context(|| path.display().to_string())?;
     Ok((path, config))
+}
+
+/// Validates a configuration's text with this process's environment and files.
+///
+/// # Errors
+/// [`ConfigError`].
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
+    // Anybody's variables may hold bytes that are no text; what is damaged in one of ours is refused where it is used.
+    let lossy = |text: OsString| text.to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
+    Config::parse(text, environment, &|path| std::fs::read_to_string(path))
 }
 
 /// Runs the gateway until SIGINT or SIGTERM.

@@ -6,7 +6,6 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::client::Client;
-use crate::config::Config;
 use crate::run::CLI_FILE;
 
 /// Which gateway to talk to.
@@ -39,9 +38,9 @@ impl Gateway {
 }
 
 fn state_folder() -> PathBuf {
-    let config = super::gateway::find(None).ok().and_then(|(_, text)| {
-        Config::parse(&text, std::env::vars(), &|path| std::fs::read_to_string(path)).ok()
-    });
+    let given = std::env::var_os(super::CONFIG_VARIABLE).map(PathBuf::from);
+    let config =
+        super::gateway::find(given.as_deref()).ok().and_then(|(_, text)| super::gateway::parse(&text).ok());
     config.map_or_else(|| PathBuf::from(crate::config::DEFAULT_STATE_DIR), |config| config.store_dir)
 }
 

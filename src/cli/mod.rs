@@ -74,11 +74,14 @@ enum Verb {
     },
 }
 
+/// Names the configuration file where no argument does.
+const CONFIG_VARIABLE: &str = "PLUGLINE_CONFIG";
+
 /// Where the configuration is.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// Configuration file [default: ./plugline.toml, then /etc/plugline/plugline.toml]
-    #[arg(long, value_name = "FILE", env = "PLUGLINE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
 }
 

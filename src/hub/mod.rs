@@ -139,9 +139,10 @@ impl Hub {
         self.event(None, Body::Gateway(GatewayEvent::Started { version }), None, now);
         let known: Vec<Arc<Device>> = self.registry.iter().map(|member| Arc::clone(&member.device)).collect();
         for device in known {
-            match self.lanes.iter().position(|lane| lane.name == device.line) {
-                Some(index) => self.attach(LineIndex(index), &device, now),
-                None => self.show(&device),
+            // What is on disk may be seen at once; what the configuration changes in it waits for the disk.
+            self.show(&device);
+            if let Some(index) = self.lanes.iter().position(|lane| lane.name == device.line) {
+                self.attach(LineIndex(index), &device, now);
             }
         }
         for index in 0..self.lanes.len() {

@@ -253,13 +253,18 @@ pub fn measured(profile: &Profile, stretch: f64) -> Arc<[crate::device::Measured
     let period_of = |quantity: Quantity| -> Option<Option<Duration>> {
         let polled = profile.plan.iter().filter(|item| item.quantities.contains(&quantity));
         match polled.map(|item| item.period).min() {
-            Some(period) => Some(Some(period.mul_f64(stretch))),
+            Some(period) => Some(Some(whole_ms(period.mul_f64(stretch)))),
             None => profile.pushed.contains(&quantity).then_some(None),
         }
     };
     let rows = QUANTITIES.iter().map(|row| row.quantity);
     rows.filter_map(|quantity| period_of(quantity).map(|period| crate::device::Measured { quantity, period }))
         .collect()
+}
+
+/// As the disk keeps it; with more digits every restart would seem to change the device.
+fn whole_ms(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn default_name(dialect: &str, target: &Target) -> Arc<str> {

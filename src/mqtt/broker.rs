@@ -91,7 +91,7 @@ pub async fn start(listen: SocketAddr, users: &[Login]) -> Result<BrokerHandle, 
             Err(error) => error.to_string(),
         }
     });
-    let address = Address { host: reach(addr.ip()).to_string(), port: addr.port(), login: own };
+    let address = Address { host: reach(addr.ip()).to_string(), port: addr.port(), login: own, tls: None };
     let handle = BrokerHandle { addr, address, shutdown, task };
     if ready.wait_for(|ready| *ready).await.is_err() {
         return Err(BrokerError::Failed(handle.stop().await));
@@ -228,7 +228,7 @@ pub(super) async fn serve(
                 down = false;
                 backoff.reset();
                 let address = broker.address.clone();
-                listening.send_replace(Some(format!("mqtt://{address}")));
+                listening.send_replace(Some(address.url()));
                 tokio::select! {
                     () = session::run(door, settings, &address, seed, stop.clone()) => {
                         broker.stop().await;

@@ -23,7 +23,8 @@ use crate::source::{Commands, Entry, Part, Source};
 use super::backoff::Backoff;
 use super::inbound::{self, Inbound, Rejection, View};
 use super::publish::{self, Message, Step, Told};
-use super::session::{End, Keeper, PACKET_MAX, POLLED, Polled, reason, unix_ms};
+use super::reason::reason;
+use super::session::{End, Keeper, PACKET_MAX, POLLED, Polled, unix_ms};
 use super::topics::{Leaf, Topic};
 use super::window::Window;
 use super::{PART, READER, stopped};
@@ -168,7 +169,8 @@ impl<'a> Link<'a> {
             Ok(_) => {}
             Err(error) => {
                 let good = self.connected_at.is_some_and(|at| at.elapsed() >= GOOD_LIFE);
-                return Some(End::Lost { reason: reason(&error, &self.keeper.address), good });
+                let was_connected = self.connected_at.is_some();
+                return Some(End::Lost { reason: reason(&error, &self.keeper.address, was_connected), good });
             }
         }
         None

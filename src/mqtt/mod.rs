@@ -1,7 +1,8 @@
 //! The MQTT edge: a reader of the feed that keeps the broker's picture of the house, and the way in for commands.
 //!
-//! Pure files: [`settings`], [`topics`], [`discovery`], [`publish`], [`inbound`], [`window`], [`backoff`]. I/O:
-//! `session` and `link` (the client, rumqttc), `commands` (their way to the hub), [`broker`] (the embedded one, mqtt5).
+//! Pure files: [`settings`], [`topics`], [`discovery`], [`publish`], [`inbound`], [`window`], [`backoff`], [`tls`],
+//! `reason`. I/O: `session`, `link` and `transport` (the client, rumqttc), `commands` (their way to the hub),
+//! [`broker`] (the embedded one, mqtt5).
 //! Spec: `protocol-spec/mqtt.md`.
 
 use tokio::sync::watch;
@@ -16,12 +17,15 @@ pub mod discovery;
 pub mod inbound;
 mod link;
 pub mod publish;
+mod reason;
 mod session;
 pub mod settings;
+pub mod tls;
 pub mod topics;
+mod transport;
 pub mod window;
 
-pub use settings::{Address, BadAddress, BrokerChoice, Login, Secret, Settings};
+pub use settings::{Address, BadAddress, BrokerChoice, ClientFiles, Login, Secret, Settings, Tls};
 
 /// The part of health, and the name of the reader's position.
 const PART: &str = "broker";
@@ -44,7 +48,7 @@ pub struct Told {
 pub async fn run(door: Door, settings: Settings, told: Told) {
     match settings.broker.clone() {
         BrokerChoice::External(address) => {
-            told.listening.send_replace(Some(format!("mqtt://{address}")));
+            told.listening.send_replace(Some(address.url()));
             session::run(&door, &settings, &address, told.seed, told.stop).await;
         }
         #[cfg(feature = "broker")]

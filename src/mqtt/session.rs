@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, LastWill};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use rumqttc::v5::mqttbytes::v5::LastWill;
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::{NetworkOptions, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -21,7 +21,7 @@ use super::publish::{About, Message};
 use super::settings::{Address, Settings};
 use super::topics::{Topic, Topics};
 use super::window::IN_FLIGHT;
-use super::{PART, READER, stopped};
+use super::{PART, READER, stopped, transport};
 
 /// Largest packet either way: a large house's list of devices; the library's own 10 KiB would drop the connection.
 pub(super) const PACKET_MAX: u32 = 1 << 20;
@@ -102,12 +102,9 @@ impl Keeper {
     async fn keep_connected(&mut self, seed: u64) {
         let mut backoff = Backoff::new(seed);
         loop {
-            let (client, event_loop) = AsyncClient::new(self.options(), REQUESTS);
-            let (polled, events) = mpsc::channel(POLLED);
-            let mut link = Link::new(self, client);
-            let end = tokio::select! {
-                end = link.drive(events) => end,
-                () = pump(event_loop, polled) => return,
+            let end = match transport::of(&self.address).await {
+                Ok(transport) => self.live(transport).await,
+                Err(reason) => End::Lost { reason, good: false },
             };
             let End::Lost { reason, good } = end else { return };
             if good {
@@ -123,6 +120,17 @@ impl Keeper {
         }
     }
 
+    /// One connection, from the first byte to its end.
+    async fn live(&mut self, transport: Transport) -> End {
+        let (client, event_loop) = AsyncClient::new(self.options(transport), REQUESTS);
+        let (polled, events) = mpsc::channel(POLLED);
+        let mut link = Link::new(self, client);
+        tokio::select! {
+            end = link.drive(events) => end,
+            () = pump(event_loop, polled) => End::Stopped,
+        }
+    }
+
     /// Says once that the broker is away; health always knows the newest reason.
     fn lost(&mut self, reason: &str, wait: Duration) {
         let text = format!("{}: {reason}; next try in {:.1} s", self.address, wait.as_secs_f32());
@@ -135,14 +143,17 @@ impl Keeper {
         self.door.set_part(PART, Part::Broken(text.into()));
     }
 
-    fn options(&self) -> MqttOptions {
+    fn options(&self, transport: Transport) -> MqttOptions {
         let client_id = format!("plugline-{}", self.about.identity.gateway);
-        let mut options = MqttOptions::new(client_id, self.address.bracketed_host(), self.address.port);
+        // The library resolves `host:port` and wants this same text as the name in the certificate: without brackets
+        // an IPv6 address is good for both.
+        let mut options = MqttOptions::new(client_id, &self.address.host, self.address.port);
         let will = LastWill::new(self.topics.name(&Topic::Status), "offline", QoS::AtLeastOnce, true, None);
         let mut network = NetworkOptions::new();
         // A reading is smaller than a segment; waiting for company would cost up to 40 ms.
         network.set_tcp_nodelay(true);
         options
+            .set_transport(transport)
             .set_clean_start(true)
             .set_keep_alive(KEEP_ALIVE)
             .set_outgoing_inflight_upper_limit(IN_FLIGHT as u16)
@@ -166,34 +177,5 @@ async fn pump(mut event_loop: EventLoop, polled: mpsc::Sender<Polled>) {
         if polled.send(event).await.is_err() || last {
             return std::future::pending().await;
         }
-    }
-}
-
-/// Why there is no connection, for people.
-pub(super) fn reason(error: &ConnectionError, address: &Address) -> String {
-    let as_whom = match &address.login {
-        Some(login) => format!("user `{}`", login.user),
-        None => "a client without user and password".to_owned(),
-    };
-    match error {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => format!("the broker refuses {as_whom}: wrong user or password"),
-        ConnectionError::ConnectionRefused(ConnectReturnCode::UnsupportedProtocolVersion)
-        | ConnectionError::NotConnAck(_)
-        | ConnectionError::MqttState(StateError::Deserialization(_)) => {
-            "the answer is not MQTT 5; is this a broker that speaks MQTT 5?".to_owned()
-        }
-        ConnectionError::ConnectionRefused(code) => format!("the broker refuses the connection: {code:?}"),
-        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
-            let words = reason_string.as_deref().unwrap_or("no words");
-            format!("the broker ended the connection: {reason_code:?}, {words}")
-        }
-        ConnectionError::MqttState(StateError::ConnectionAborted) => {
-            "the broker closed the connection".to_owned()
-        }
-        ConnectionError::Timeout(_) => "no answer in time".to_owned(),
-        ConnectionError::Io(error) => error.to_string(),
-        other => other.to_string(),
     }
 }

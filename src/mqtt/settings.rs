@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The port of MQTT without TLS.
+/// The port of MQTT without TLS (IANA: mqtt).
 const PORT: u16 = 1883;
+/// The port of MQTT over TLS (IANA: secure-mqtt).
+const TLS_PORT: u16 = 8883;
 
 /// Settings of the edge.
 #[derive(Clone, Debug)]
@@ -66,18 +69,47 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a broker is, and who we are to it. Written `mqtt://[user[:password]@]host[:port]`; shown without the login.
+/// How a connection is secured. Names of files, not what they hold: that is read at every connect, so that renewed
+/// certificates need no restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM with the CA, or the CAs, that the broker's certificate must come from; without one, those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Who we are, for a broker that wants certificates.
+    pub client: Option<ClientFiles>,
+}
+
+/// A client certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// PEM with our certificate, then those between it and the CA.
+    pub cert: PathBuf,
+    /// PEM with its key, not encrypted.
+    pub key: PathBuf,
+}
+
+/// Where a broker is, and who we are to it. Written `mqtt://[user[:password]@]host[:port]`, or `mqtts://…` for TLS;
+/// shown without the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// Name or number, IPv6 without brackets.
     pub host: String,
-    /// 1883 unless said otherwise.
+    /// 1883, with TLS 8883, unless said otherwise.
     pub port: u16,
     /// Who we are.
     pub login: Option<Login>,
+    /// For `mqtts://`.
+    pub tls: Option<Tls>,
 }
 
 impl Address {
+    /// As clients write it, without the login.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
+        format!("{scheme}://{self}")
+    }
+
     /// Host as it stands in front of a port: IPv6 in brackets.
     #[must_use]
     pub fn bracketed_host(&self) -> String {
@@ -96,7 +128,9 @@ impl fmt::Display for Address {
 
 /// A broker's address that cannot be used. Never shows the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("broker address: {0}; write `mqtt://host`, `mqtt://host:1883` or `mqtt://user:password@host:1883`")]
+#[error(
+    "broker address: {0}; write `mqtt://host`, `mqtt://host:1883`, `mqtt://user:password@host` or `mqtts://host` for TLS"
+)]
 pub struct BadAddress(String);
 
 fn bad<T>(why: impl Into<String>) -> Result<T, BadAddress> {
@@ -110,26 +144,22 @@ impl FromStr for Address {
         let Some((scheme, rest)) = text.split_once("://") else {
             return bad("`mqtt://` is missing in front");
         };
-        match scheme {
-            "mqtt" => {}
-            "mqtts" => {
-                return bad(
-                    "`mqtts://` (TLS) comes in a later version; use `mqtt://` on a network you trust",
-                );
-            }
+        let (tls, usual_port) = match scheme {
+            "mqtt" => (None, PORT),
+            "mqtts" => (Some(Tls::default()), TLS_PORT),
             other => return bad(format!("`{other}://` is not known")),
-        }
+        };
         // The last `@` divides: a password may hold one.
         let (login, place) = match rest.rsplit_once('@') {
             Some((login, place)) => (Some(parse_login(login)?), place),
             None => (None, rest),
         };
         let (host, port) = parse_place(place.strip_suffix('/').unwrap_or(place))?;
-        Ok(Self { host, port, login })
+        Ok(Self { host, port: port.unwrap_or(usual_port), login, tls })
     }
 }
 
-fn parse_place(place: &str) -> Result<(String, u16), BadAddress> {
+fn parse_place(place: &str) -> Result<(String, Option<u16>), BadAddress> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((host, "")) => (host, None),
@@ -146,9 +176,9 @@ fn parse_place(place: &str) -> Result<(String, u16), BadAddress> {
         return bad(format!("host `{host}`: want a name or an address, without a path"));
     }
     let port = match port {
-        None => PORT,
+        None => None,
         Some(text) => match text.parse() {
-            Ok(port) if port > 0 => port,
+            Ok(port) if port > 0 => Some(port),
             _ => return bad(format!("port `{text}`: want 1 … 65535")),
         },
     };
@@ -192,7 +222,9 @@ mod tests {
 
     #[test]
     fn addresses_are_read_with_and_without_their_parts() {
-        assert_eq!(parse("mqtt://box"), Address { host: "box".into(), port: 1883, login: None });
+        assert_eq!(parse("mqtt://box"), Address { host: "box".into(), port: 1883, login: None, tls: None });
+        assert_eq!(parse("mqtts://box").url(), "mqtts://box:8883");
+        assert_eq!(parse("mqtts://me:x@box:1").url(), "mqtts://box:1");
         assert_eq!(parse("mqtt://box:1884/").port, 1884);
         assert_eq!(parse("mqtt://[::1]:1884").to_string(), "[::1]:1884");
         assert_eq!(parse("mqtt://[fe80::1]").host, "fe80::1");
@@ -205,7 +237,7 @@ mod tests {
     fn what_is_wrong_with_an_address_is_said_without_its_password() {
         for (text, word) in [
             ("box:1883", "`mqtt://` is missing"),
-            ("mqtts://box", "TLS"),
+            ("ssl://box", "`mqtts://host` for TLS"),
             ("http://box", "`http://` is not known"),
             ("mqtt://", "host ``"),
             ("mqtt://box/path", "without a path"),

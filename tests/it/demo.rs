@@ -1,13 +1,14 @@
 //! `plugline demo` as a stranger meets it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
 use tokio::process::Command;
 
 use crate::gateway::{
-    DESK, FRIDGE, Feed, KETTLE, Program, curl, get, plugline, port_of, seq, subscribe, switch, within,
+    DESK, FRIDGE, Feed, KETTLE, Numbered, Program, check_again, curl, get, numbered, plugline, port_of, seq,
+    subscribe, switch, within,
 };
 use crate::parts::{Mosquitto, PATIENCE, free_port};
 
@@ -170,18 +171,17 @@ async fn a_broker_of_ones_own_is_used_and_left_as_it_was() {
 struct Stand {
     gateway: Value,
     devices: BTreeSet<String>,
-    events: BTreeMap<u64, Value>,
+    events: Numbered,
 }
 
 impl Stand {
     async fn of(demo: &Demo) -> Self {
         let devices = get(&format!("{}/v1/devices", demo.http)).await;
         let devices = devices["devices"].as_array().expect("devices");
-        let events = Feed::all(&demo.http).await;
         Self {
             gateway: get(&format!("{}/v1/gateway", demo.http)).await,
             devices: devices.iter().map(|device| device["id"].as_str().expect("an id").to_owned()).collect(),
-            events: events.into_iter().map(|event| (seq(&event), event)).collect(),
+            events: numbered(Feed::all(&demo.http).await),
         }
     }
 }
@@ -192,13 +192,7 @@ async fn compare(before: &Stand, demo: &Demo) -> Vec<(u64, u64)> {
     assert_eq!(after.gateway["id"], before.gateway["id"]);
     assert_eq!(after.gateway["feed"]["epoch"], before.gateway["feed"]["epoch"]);
     assert_eq!(after.devices, before.devices);
-    let gaps = crate::gateway::check_feed(after.events.values());
-    for (seq, event) in &before.events {
-        match after.events.get(seq) {
-            Some(now) => assert_eq!(now, event),
-            None => assert!(gaps.iter().any(|(from, to)| from < seq && seq <= to), "{seq} is missing"),
-        }
-    }
+    let gaps = check_again(&before.events, &after.events);
     let epoch = after.gateway["feed"]["epoch"].as_str().expect("an epoch");
     for (from, to) in &gaps {
         let inside = from.midpoint(*to);

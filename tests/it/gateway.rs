@@ -1,6 +1,7 @@
 //! The real program, started and asked as a stranger would: processes, curl, mosquitto's clients, signals. In front of
 //! `run` stand simulated meters behind a real pty whose requests are recorded.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -123,15 +124,9 @@ impl Program {
         self.child.kill().await.expect("killed");
     }
 
-    pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.pid());
-        let done = Command::new("sh").args(["-c", &kill]).status().await.expect("a shell");
-        assert!(done.success(), "{kill}");
-    }
-
     /// Sends a signal and waits for the end, which must come in time.
     pub(crate) async fn stop(mut self, signal: &str) -> ExitStatus {
-        self.signal(signal).await;
+        send_signal(signal, self.pid()).await;
         let ended = tokio::time::timeout(STOP, self.child.wait()).await;
         ended
             .unwrap_or_else(|_| panic!("runs {STOP:?} after SIG{signal}: {:#?}", self.log.all()))
@@ -146,6 +141,12 @@ impl Program {
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().expect("asked").is_none()
     }
+}
+
+pub(crate) async fn send_signal(name: &str, pid: u32) {
+    let kill = format!("kill -{name} {pid}");
+    let done = Command::new("sh").args(["-c", &kill]).status().await.expect("a shell");
+    assert!(done.success(), "{kill}");
 }
 
 /// The program of this package with these arguments, and nothing of it in its environment.
@@ -410,7 +411,7 @@ impl Running {
 pub(crate) fn check_feed<'e>(events: impl IntoIterator<Item = &'e Value>) -> Vec<(u64, u64)> {
     let mut gaps = Vec::new();
     let mut last = 0;
-    let mut energy: std::collections::BTreeMap<String, f64> = std::collections::BTreeMap::new();
+    let mut energy: BTreeMap<String, f64> = BTreeMap::new();
     for event in events {
         let number = seq(event);
         let cursor = |name: &str| seq(&serde_json::json!({ "id": event["data"][name] }));
@@ -427,4 +428,22 @@ pub(crate) fn check_feed<'e>(events: impl IntoIterator<Item = &'e Value>) -> Vec
         }
     }
     gaps
+}
+
+/// Checks that every event seen before is the same now, or declared missing; gives the gaps. Events by their number.
+pub(crate) fn check_again(before: &Numbered, now: &Numbered) -> Vec<(u64, u64)> {
+    let gaps = check_feed(now.values());
+    for (seq, event) in before {
+        match now.get(seq) {
+            Some(again) => assert_eq!(again, event, "a number came back with other content"),
+            None => assert!(gaps.iter().any(|(from, to)| from < seq && seq <= to), "{seq} is missing"),
+        }
+    }
+    gaps
+}
+
+pub(crate) type Numbered = BTreeMap<u64, Value>;
+
+pub(crate) fn numbered(events: Vec<Value>) -> Numbered {
+    events.into_iter().map(|event| (seq(&event), event)).collect()
 }

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod capture;
+mod command_line;
 mod crash;
 mod demo;
 mod end_to_end;
@@ -13,6 +14,7 @@ mod http;
 mod managing;
 mod metering;
 mod mqtt;
+mod mqtt_tls;
 mod parts;
 mod ports;
 mod rig;

@@ -1,12 +1,15 @@
 //! Readings and availability, in virtual time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use plugline::device::{Quantity, Reading};
+use plugline::device::{Measured, Moment, Now, Quantity, Reading};
 use plugline::hub::feed::Body;
+use plugline::hub::{Effect, Hub, Kept, Output};
+use plugline::line::dlt645::Options;
 use plugline_simulator::{Address, Fault, Kind, Meter, demo_house};
 
-use crate::house::{House, MINUTE, id};
+use crate::house::{House, MINUTE, id, setup};
 
 const KETTLE: &str = "dlt645_000000004711";
 const FRIDGE: &str = "dlt645_000000004712";
@@ -17,6 +20,26 @@ fn one_meter() -> Vec<Meter> {
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
+}
+
+#[test]
+fn known_devices_are_shown_at_once_whatever_the_disk_does() {
+    let mut house = House::new(1, one_meter());
+    house.run_for(Duration::from_secs(15));
+    let mut kettle = house.device(KETTLE).clone();
+    // As another configuration had it: that it changed waits for the disk, the device does not.
+    kettle.measured = Arc::new([Measured { quantity: Quantity::Power, period: Some(MINUTE) }]);
+    let mut hub = Hub::new(vec![setup(&one_meter(), Options::default())], "test", 1);
+    let now = Now { mono: Moment(Duration::ZERO), unix_ms: 1_795_000_000_000, synchronised: true };
+    hub.restore(Kept { devices: vec![Arc::new(kettle)], ..Kept::default() }, [], now);
+    hub.begin(now);
+    let mut outputs = std::iter::from_fn(|| hub.poll_output());
+    let shown = outputs.find(|output| matches!(output.effect, Effect::ShowDevice(_)));
+    let Some(Output { after: None, effect: Effect::ShowDevice(device) }) = shown else {
+        panic!("it is held back: {shown:?}");
+    };
+    assert_eq!((device.id.as_str(), device.online), (KETTLE, None));
+    assert_eq!(device.relay, Some(true));
 }
 
 #[test]

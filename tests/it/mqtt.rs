@@ -45,13 +45,13 @@ impl Past for Memory {
 }
 
 /// The hub's side of the door.
-struct House {
+pub(crate) struct House {
     keeper: Keeper,
     memory: Memory,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::since(Memory::default(), 0, Positions::new())
     }
 
@@ -73,7 +73,7 @@ impl House {
         house
     }
 
-    fn door(&self) -> Door {
+    pub(crate) fn door(&self) -> Door {
         self.keeper.door().clone()
     }
 
@@ -169,13 +169,13 @@ fn ended(device: &DeviceId, state: State, reply_to: ReplyTo) -> Command {
 }
 
 /// A running edge.
-struct Edge {
+pub(crate) struct Edge {
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Edge {
-    fn start(door: Door, settings: Settings) -> Self {
+    pub(crate) fn start(door: Door, settings: Settings) -> Self {
         Self::seeded(door, settings, 1)
     }
 
@@ -189,7 +189,7 @@ impl Edge {
         Self { stop, task }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(true).expect("it runs");
         within(self.task).await.expect("no panic");
     }
@@ -202,10 +202,10 @@ impl Edge {
 }
 
 fn at(port: u16) -> Settings {
-    Settings::new(BrokerChoice::External(Address { host: "127.0.0.1".into(), port, login: None }))
+    Settings::new(BrokerChoice::External(Address { host: "127.0.0.1".into(), port, login: None, tls: None }))
 }
 
-async fn health(door: &Door, word: &str) -> String {
+pub(crate) async fn health(door: &Door, word: &str) -> String {
     let looking = async {
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         loop {
@@ -672,7 +672,12 @@ async fn a_wrong_password_is_said_plainly_and_without_the_password() {
         let house = House::new();
         let with = |password| {
             let login = Some(login("ha", password));
-            Settings::new(BrokerChoice::External(Address { host: "127.0.0.1".into(), port, login }))
+            Settings::new(BrokerChoice::External(Address {
+                host: "127.0.0.1".into(),
+                port,
+                login,
+                tls: None,
+            }))
         };
         let edge = Edge::start(house.door(), with("hush"));
         let text = health(&house.door(), "wrong user or password").await;

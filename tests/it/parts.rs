@@ -1,7 +1,7 @@
 //! Real parts that tests start: a mosquitto, and a proxy that can be cut, on free ports and ended by their own hand.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,16 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     /// Starts one on `port`, open to everybody or only to `user` with `password`, and waits until it accepts.
     pub(crate) async fn start(port: u16, login: Option<(&str, &str)>) -> Self {
+        Self::configured(port, login, "", &[]).await
+    }
+
+    /// As [`Mosquitto::start`], with more lines for its listener, and more environment.
+    pub(crate) async fn configured(
+        port: u16,
+        login: Option<(&str, &str)>,
+        more: &str,
+        environment: &[(&str, PathBuf)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("mosquitto.conf");
         let mut text =
@@ -42,13 +52,20 @@ impl Mosquitto {
                 text.push_str(&format!("allow_anonymous false\npassword_file {}\n", file.display()));
             }
         }
-        let mut file = std::fs::File::create(&config).expect("a file");
-        file.write_all(text.as_bytes()).expect("written");
-        let child = Command::new("mosquitto").arg("-c").arg(&config).stderr(Stdio::null()).spawn();
+        text.push_str(more);
+        std::fs::write(&config, text).expect("written");
+        let mut command = Command::new("mosquitto");
+        command.arg("-c").arg(&config).envs(environment.iter().cloned()).stderr(Stdio::null());
+        let child = command.spawn();
         let child = child.expect("mosquitto is installed; tests/run installs it");
         let broker = Self { child, _folder: folder };
         accepts(SocketAddr::from(([127, 0, 0, 1], port))).await;
         broker
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it without a word to its clients.

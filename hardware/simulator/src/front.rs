@@ -1,6 +1,6 @@
-//! Puts a bus behind a pseudo terminal: one thread that waits for bytes and for the next reply to be due.
+//! Puts a wire behind a pseudo terminal: one thread that waits for bytes and for the next reply to be due.
 //!
-//! The only file of this crate that reads the clock. It decides nothing: what is answered, and when, is the bus's.
+//! The only file of this crate that reads the clock. It decides nothing: what is answered, and when, is the wire's.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -14,22 +14,23 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::bus::{Bus, Recorded};
 use crate::pty::Pty;
+use crate::wire::Wire;
 
 /// Bytes taken from the port at once; a request has at most 62 and some wake-up bytes.
 const READ_BYTES: usize = 1024;
 
-/// A bus behind a pseudo terminal, for as long as this lives.
+/// A bus, or another wire, behind a pseudo terminal, for as long as this lives.
 #[derive(Debug)]
-pub struct Front {
-    shared: Arc<Shared>,
+pub struct Front<W = Bus> {
+    shared: Arc<Shared<W>>,
     orders: Sender<Order>,
     wake: UnixStream,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    bus: Mutex<Bus>,
+struct Shared<W> {
+    wire: Mutex<W>,
     path: Mutex<PathBuf>,
     clock: Clock,
 }
@@ -41,7 +42,7 @@ enum Order {
     Stop,
 }
 
-/// Virtual time that runs with the real one, from where the bus stood.
+/// Virtual time that runs with the real one, from where the wire stood.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     start: Instant,
@@ -49,7 +50,7 @@ struct Clock {
 }
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "the simulator's front runs its bus in real time")]
+    #[expect(clippy::disallowed_methods, reason = "the simulator's front runs its wire in real time")]
     fn starting_at(base: Duration) -> Self {
         Self { start: Instant::now(), base }
     }
@@ -69,45 +70,54 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Front {
+impl<W: Wire + Send + 'static> Front<W> {
     /// Starts the thread.
     ///
     /// # Errors
     /// When the system gives no thread or no pair of sockets.
-    pub fn start(bus: Bus, pty: Pty) -> io::Result<Self> {
+    pub fn start(wire: W, pty: Pty) -> io::Result<Self> {
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         let (orders, inbox) = channel();
-        let clock = Clock::starting_at(bus.now());
+        let clock = Clock::starting_at(wire.now());
         let shared =
-            Arc::new(Shared { bus: Mutex::new(bus), path: Mutex::new(pty.path().to_path_buf()), clock });
+            Arc::new(Shared { wire: Mutex::new(wire), path: Mutex::new(pty.path().to_path_buf()), clock });
         let link = pty.link().map(Path::to_path_buf);
         let worker = Worker { shared: Arc::clone(&shared), inbox, woken, link, pty: Some(pty) };
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || worker.run())?;
         Ok(Self { shared, orders, wake, thread: Some(thread) })
     }
 
+    /// Requests heard so far, oldest first, with their very bytes.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Recorded> {
+        locked(&self.shared.wire).requests()
+    }
+
+    /// Looks at the wire or changes it, at this moment: presses a button, sets a fault, reads a meter.
+    pub fn with<R>(&self, act: impl FnOnce(&mut W) -> R) -> R {
+        let mut wire = locked(&self.shared.wire);
+        wire.advance(self.shared.clock.now());
+        let result = act(&mut wire);
+        drop(wire);
+        self.wake();
+        result
+    }
+}
+
+impl Front {
+    /// [`Front::with`], where a bus is on the wire.
+    pub fn with_bus<R>(&self, act: impl FnOnce(&mut Bus) -> R) -> R {
+        self.with(act)
+    }
+}
+
+impl<W> Front<W> {
     /// The path that a gateway opens. Without a link it changes at every [`Front::plug`].
     #[must_use]
     pub fn path(&self) -> PathBuf {
         locked(&self.shared.path).clone()
-    }
-
-    /// Requests heard so far, oldest first, with their very bytes.
-    #[must_use]
-    pub fn requests(&self) -> Vec<Recorded> {
-        locked(&self.shared.bus).requests().cloned().collect()
-    }
-
-    /// Looks at the bus or changes it, at this moment: presses a button, sets a fault, reads a meter.
-    pub fn with_bus<R>(&self, act: impl FnOnce(&mut Bus) -> R) -> R {
-        let mut bus = locked(&self.shared.bus);
-        bus.advance(self.shared.clock.now());
-        let result = act(&mut bus);
-        drop(bus);
-        self.wake();
-        result
     }
 
     /// Pulls the cable: the path is gone, and a program that has the port open sees it end.
@@ -145,7 +155,7 @@ impl Front {
     }
 }
 
-impl Drop for Front {
+impl<W> Drop for Front<W> {
     fn drop(&mut self) {
         self.orders.send(Order::Stop).ok();
         self.wake();
@@ -155,15 +165,15 @@ impl Drop for Front {
     }
 }
 
-struct Worker {
-    shared: Arc<Shared>,
+struct Worker<W> {
+    shared: Arc<Shared<W>>,
     inbox: Receiver<Order>,
     woken: UnixStream,
     link: Option<PathBuf>,
     pty: Option<Pty>,
 }
 
-impl Worker {
+impl<W: Wire> Worker<W> {
     fn run(mut self) {
         while self.obey() {
             let next = self.send_due();
@@ -204,17 +214,17 @@ impl Worker {
 
     /// Writes what is due and says when the next bytes are.
     fn send_due(&mut self) -> Option<Duration> {
-        let mut bus = locked(&self.shared.bus);
-        while let Some(output) = bus.poll_output(self.shared.clock.now()) {
+        let mut wire = locked(&self.shared.wire);
+        while let Some(output) = wire.poll_output(self.shared.clock.now()) {
             // With the cable out, replies go nowhere.
             if self.pty.as_ref().is_some_and(|pty| pty.write(&output.bytes).is_err()) {
                 self.pty = None;
             }
         }
-        bus.poll_timeout()
+        wire.poll_timeout()
     }
 
-    /// Waits for bytes, for an order, or for `next`, and feeds the bytes to the bus.
+    /// Waits for bytes, for an order, or for `next`, and feeds the bytes to the wire.
     fn wait(&mut self, next: Option<Duration>) -> io::Result<()> {
         let left = next.map(|due| due.saturating_sub(self.shared.clock.now()));
         let timeout = left.map(|left| Timespec {
@@ -240,7 +250,7 @@ impl Worker {
         if length == 0 && !readable.contains(PollFlags::IN) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        locked(&self.shared.bus).handle_bytes(&buffer[..length], self.shared.clock.now(), unix_ms());
+        locked(&self.shared.wire).handle_bytes(&buffer[..length], self.shared.clock.now(), unix_ms());
         Ok(())
     }
 }

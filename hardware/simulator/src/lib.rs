@@ -1,10 +1,12 @@
-//! Simulated hardware: electricity meters that speak DL/T 645-2007, with appliances behind them, on one pair of wires.
+//! Simulated hardware: electricity meters that speak DL/T 645-2007, with appliances behind them, on one pair of wires;
+//! and an INSTEON power-line modem with outlets and an energy meter.
 //!
 //! It never names the gateway. What it knows of the standard is its own reading of it, the *meter's* side, so that a
 //! mistake made in the gateway cannot hide by being made here as well.
 //!
 //! Pure, in virtual time (time, bytes and seeds are arguments): [`dlt645`], [`appliance`], [`meter`], [`bus`],
-//! [`house`]. With I/O: [`pty`] (a pseudo terminal) and [`front`] (a thread that puts a bus behind one).
+//! [`house`], [`insteon`]. With I/O: [`pty`] (a pseudo terminal) and [`front`] (a thread that puts a [`Wire`] behind
+//! one).
 //!
 //! ```
 //! use std::time::Duration;
@@ -26,9 +28,11 @@ pub mod fault;
 pub mod figures;
 pub mod front;
 pub mod house;
+pub mod insteon;
 pub mod meter;
 pub mod pty;
 mod random;
+pub mod wire;
 
 pub use appliance::{Appliance, Kind};
 pub use bus::{Bus, Output, Recorded};
@@ -37,5 +41,7 @@ pub use fault::Fault;
 pub use figures::Figures;
 pub use front::Front;
 pub use house::{House, demo_house};
+pub use insteon::{Plm, demo_insteon};
 pub use meter::{Closing, Meter};
 pub use pty::Pty;
+pub use wire::Wire;

@@ -137,3 +137,17 @@ fn a_stale_name_is_taken_over_and_a_file_is_not() {
     assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read_to_string(folder.link()).unwrap(), "mine");
 }
+
+#[test]
+fn a_modem_behind_the_port_answers_and_tells_of_its_buttons() {
+    let front = Front::start(crate::demo_insteon(1), Pty::open(None).unwrap()).unwrap();
+    let port = open(&front.path());
+    let status = [0x02, 0x62, 0x1A, 0x77, 0x7B, 0x0F, 0x19, 0x00];
+    rustix::io::write(&port, &status).unwrap();
+    let heard = receive(&port, 20);
+    assert_eq!(heard[..9], [&status[..], &[0x06]].concat());
+    assert_eq!(heard[9..], [0x02, 0x50, 0x1A, 0x77, 0x7B, 0x4A, 0x51, 0x0C, 0x2B, 0x00, 0xFF]);
+    assert_eq!(front.requests()[0].frame(), status);
+    assert!(front.with(|plm| plm.press(crate::insteon::Id([0x1A, 0x77, 0x7B]), 1)));
+    assert_eq!(receive(&port, 11)[9], 0x13);
+}
