@@ -253,6 +253,21 @@ fn plugline(arguments: &[&str]) -> Command {
     command
 }
 
+/// A program that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn interrupt(pid: u32) {
+    let done = Command::new("kill").args(["-INT", &pid.to_string()]).status().expect("kill");
+    assert!(done.success());
+}
+
 fn failed(arguments: &[&str]) -> String {
     let output = plugline(arguments).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
@@ -290,16 +305,24 @@ async fn what_the_capture_verb_records_the_replay_verb_plays() {
     let head = "[http]\nlisten = \"127.0.0.1:0\"\n[mqtt.embedded]\nlisten = \"127.0.0.1:0\"\n";
     let text = format!("{head}[store]\ndir = {:?}\n{}", path("state"), line("attic", &path("modem"), ""));
     std::fs::write(&toml, text).unwrap();
-    let mut capture = plugline(&["capture", &file, "--config", &toml, "--seconds", "3"]);
-    let output = tokio::task::spawn_blocking(move || capture.output()).await.unwrap().unwrap();
-    let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{log}");
+    let mut capture = plugline(&["capture", &file, "--config", &toml, "--seconds", "600"]);
+    let mut child = Ended(capture.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    within("all meters were asked a lot", async {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while front.requests().len() < 40 {
+            tick.tick().await;
+        }
+    })
+    .await;
+    interrupt(child.0.id());
+    let mut out = child.0.stdout.take().unwrap();
+    let said = tokio::task::spawn_blocking(move || std::io::read_to_string(&mut out)).await.unwrap().unwrap();
+    assert!(child.0.wait().unwrap().success(), "{said}");
     assert!(said.contains("Recording line attic") && said.contains("chunks from the line"), "{said}");
-    assert!(!front.requests().is_empty());
 
     let mut replay = plugline(&["replay", &file, "--fast", "--json"]);
-    let mut child = replay.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut child = Ended(replay.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut out = BufReader::new(child.0.stdout.take().unwrap()).lines();
     let first = tokio::task::spawn_blocking(move || out.next()).await.unwrap().expect("a line").unwrap();
     let addresses: Value = serde_json::from_str(&first).expect("JSON");
     let client = plugline::cli::client::Client::new(addresses["http"].as_str().unwrap()).unwrap();
@@ -318,9 +341,8 @@ async fn what_the_capture_verb_records_the_replay_verb_plays() {
     .await;
     let ids: Vec<&str> = heard.iter().map(|device| device["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), names.len(), "{ids:?}");
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let ended = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    interrupt(child.0.id());
+    let ended = tokio::task::spawn_blocking(move || child.0.wait()).await.unwrap().unwrap();
     assert!(ended.success());
 }
 
