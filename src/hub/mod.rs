@@ -143,38 +143,56 @@ impl Hub {
             }
         }
         for index in 0..self.lanes.len() {
-            for setup in std::mem::take(&mut self.lanes[index].configured) {
-                self.configure(LineIndex(index), &setup, now);
-            }
+            let configured = std::mem::take(&mut self.lanes[index].configured);
+            let added: Vec<DeviceId> =
+                configured.iter().filter_map(|setup| self.configure(LineIndex(index), setup, now)).collect();
             let lane = &mut self.lanes[index];
             if lane.profiles.is_empty() && lane.line.discovers() {
                 lane.discover_due = Some(now.mono);
             }
+            // Once for all: each device on a full line stretches the periods of all others.
             self.refresh_measured(LineIndex(index), now);
+            added.iter().for_each(|id| self.tell_added(id, now));
         }
         self.show_lines();
     }
 
-    fn configure(&mut self, lane: LineIndex, setup: &DeviceSetup, now: Now) {
+    /// Makes the registry hold a device of the configuration; its id if it is new.
+    fn configure(&mut self, lane: LineIndex, setup: &DeviceSetup, now: Now) -> Option<DeviceId> {
         let name = &self.lanes[lane.0].name;
         let Some(id) = self.registry.at(name, &setup.target).cloned() else {
-            self.register(lane, &setup.target, setup.name.as_deref(), now);
-            return;
+            return Some(self.add(lane, &setup.target, setup.name.as_deref(), now));
         };
-        let (Some(name), Some(member)) = (&setup.name, self.registry.get_mut(&id)) else { return };
+        let (name, member) = (setup.name.as_ref()?, self.registry.get_mut(&id)?);
         if member.device.name != *name {
             let device = member.change(|device| device.name = Arc::clone(name));
             self.changed_device(Change::Changed, device, now);
         }
+        None
     }
 
     /// Registers a device that was not known.
-    fn register(&mut self, lane: LineIndex, target: &crate::device::Target, name: Option<&str>, now: Now) {
+    fn register(&mut self, lane: LineIndex, target: &crate::device::Target, now: Now) {
+        let id = self.add(lane, target, None, now);
+        self.refresh_measured(lane, now);
+        self.tell_added(&id, now);
+    }
+
+    fn add(
+        &mut self,
+        lane: LineIndex,
+        target: &crate::device::Target,
+        name: Option<&str>,
+        now: Now,
+    ) -> DeviceId {
         let (line, dialect) = (self.lanes[lane.0].name.clone(), self.lanes[lane.0].dialect);
         let device = self.registry.add(&line, dialect, target, name);
         self.attach(lane, &device, now);
-        self.refresh_measured(lane, now);
-        if let Some(member) = self.registry.get(&device.id) {
+        device.id.clone()
+    }
+
+    fn tell_added(&mut self, id: &DeviceId, now: Now) {
+        if let Some(member) = self.registry.get(id) {
             let device = Arc::clone(&member.device);
             self.changed_device(Change::Added, device, now);
         }
