@@ -319,11 +319,9 @@ fn open(bytes: &mut [u8]) -> Frame<'_> {
     let control = bytes[8];
     let end = bytes.len() - 2;
     let data = &mut bytes[10..end];
-    let plain = |byte: u8| byte.wrapping_sub(OFFSET);
-    // Four at a time: the identifier is read again at once, as a whole.
-    let (words, rest) = data.as_chunks_mut::<4>();
-    words.iter_mut().for_each(|word| *word = word.map(plain));
-    rest.iter_mut().for_each(|byte| *byte = plain(*byte));
+    for byte in data.iter_mut() {
+        *byte = byte.wrapping_sub(OFFSET);
+    }
     Frame { address, control, data }
 }
 
