@@ -160,6 +160,8 @@ fn decode(dialect: &str, hex: &[String], out: &mut impl Write) -> anyhow::Result
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// One thread: a reading passes through five tasks, and waking another thread for each takes longer than all their
+/// work. What blocks has threads of its own.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
