@@ -11,10 +11,12 @@ use toml::Spanned;
 
 mod dialects;
 mod file;
+mod place;
 mod tls;
 
 pub use dialects::{Dialect, LineConfig};
 pub use file::ConfigError;
+pub use place::{AS_RECORDED, Pace, Place};
 
 use crate::device::LineName;
 use crate::mqtt::settings::{Address, BadAddress, BrokerChoice, Login, Secret, Settings};
@@ -134,9 +136,16 @@ impl Config {
 fn lines(context: &Context<'_>, lines: &[file::Line]) -> Result<Vec<LineConfig>, ConfigError> {
     let mut names: BTreeSet<LineName> = BTreeSet::new();
     let mut ports: BTreeSet<&str> = BTreeSet::new();
+    let mut files: BTreeSet<&Path> = BTreeSet::new();
     let mut configs = Vec::new();
     for line in lines {
         let config = dialects::line(context, line)?;
+        if let Some(capture) = &line.capture {
+            recording(context, capture, &config.port)?;
+            if !files.insert(capture.get_ref()) {
+                return Err(context.wrong(capture, "another line is recorded there already"));
+            }
+        }
         if !ports.insert(line.port.get_ref()) {
             let text = format!("port `{}` belongs to another line already", line.port.get_ref());
             return Err(context.wrong(&line.port, text));
@@ -148,6 +157,16 @@ fn lines(context: &Context<'_>, lines: &[file::Line]) -> Result<Vec<LineConfig>,
         configs.push(config);
     }
     Ok(configs)
+}
+
+fn recording(context: &Context<'_>, capture: &Spanned<PathBuf>, port: &Place) -> Result<(), ConfigError> {
+    if capture.get_ref().file_name().is_none() {
+        return Err(context.wrong(capture, "capture is the file that the line is recorded into"));
+    }
+    if matches!(port, Place::Replay { file, .. } if file == capture.get_ref()) {
+        return Err(context.wrong(capture, "this is the recording that the line is replayed from"));
+    }
+    Ok(())
 }
 
 fn mqtt_settings(context: &Context<'_>, mqtt: &file::Mqtt) -> Result<Settings, ConfigError> {
@@ -271,7 +290,11 @@ mod tests {
         refused("[mqtt]\nbase = \"a/#\"\n", (2, 8), "a/#");
         refused("[mqtt.embedded]\nlisten = \"0.0.0.0:1883\"\n", (2, 10), "[[mqtt.embedded.user]]");
         refused("[[line]]\ndialect = \"x10\"\nport = \"a\"\n", (2, 11), "`dlt645`");
-        refused("[[line]]\ndialect = \"dlt645\"\nport = \"tcp://a:1\"\n", (3, 8), "not supported yet");
+        refused("[[line]]\ndialect = \"dlt645\"\nport = \"tcp://a:0\"\n", (3, 8), "1 … 65535");
+        refused("[[line]]\ndialect = \"dlt645\"\nport = \"telnet://a:1\"\n", (3, 8), "not spoken");
+        refused(&format!("{LINE}capture = \"\"\n"), (4, 11), "recorded into");
+        let itself = "[[line]]\ndialect = \"dlt645\"\nport = \"replay:a\"\ncapture = \"a\"\n";
+        refused(itself, (4, 11), "replayed from");
         refused(&format!("{LINE}baud = 1\n"), (4, 8), "300");
         refused(&format!("{LINE}medium = \"air\"\n"), (4, 10), "`rs485`");
         refused(&format!("{LINE}periods = {{ powr = 3 }}\n"), (4, 20), "`power`");
@@ -291,6 +314,8 @@ mod tests {
         refused(&twice, (7, 11), "stands on this line already");
         refused(&format!("{LINE}{LINE}"), (6, 8), "another line");
         let other = LINE.replace("USB0", "USB1");
+        let both = format!("{LINE}capture = \"a\"\n{other}name = \"b\"\ncapture = \"a\"\n");
+        refused(&both, (9, 11), "another line is recorded there");
         refused(&format!("{LINE}{other}"), (5, 11), "give each a `name`");
     }
 

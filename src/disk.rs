@@ -35,6 +35,10 @@ mod worker;
 
 use worker::{Op, Place, Worker};
 
+/// Events after which the thread is woken although it is about to look by itself: a flood must find numbers reserved
+/// ahead and room in memory.
+const UNWOKEN_MAX: u32 = 4096;
+
 /// How the disk is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -142,7 +146,7 @@ pub enum StartError {
 /// What loop and thread share besides the channel.
 #[derive(Debug, Default)]
 struct Signals {
-    /// Something was appended since the thread looked.
+    /// Something was appended since the thread looked, or it is about to look by itself.
     awake: AtomicBool,
     /// Something appended must be synced at once.
     urgent: AtomicBool,
@@ -158,6 +162,8 @@ pub struct Disk {
     signals: Arc<Signals>,
     /// The last seq before events were left out.
     lost_from: Option<u64>,
+    /// Events appended since the thread was last woken.
+    unwoken: u32,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -223,8 +229,14 @@ pub fn start(dir: &Path, options: Options, seed: [u8; 32], unix_ms: i64) -> Resu
     };
     let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(work);
     let thread = thread.map_err(|error| StartError::Folder { dir: dir.to_owned(), error })?;
-    let disk =
-        Disk { ops: Some(ops), appender: opened.appender, signals, lost_from: None, thread: Some(thread) };
+    let disk = Disk {
+        ops: Some(ops),
+        appender: opened.appender,
+        signals,
+        lost_from: None,
+        unwoken: 0,
+        thread: Some(thread),
+    };
     Ok(Started { disk, restored, reader: opened.reader, done })
 }
 
@@ -257,7 +269,7 @@ impl Disk {
     }
 
     /// Puts a numbered event at the log's end, in the order of numbers. Readers of the log see it at once; it is
-    /// written at once, and synced at once unless it is a reading.
+    /// written and synced at once unless it is a reading, which is written within a quarter of a second.
     pub fn append(&mut self, entry: &Entry) {
         let event = &entry.event;
         self.signals.head.store(event.seq, Ordering::Relaxed);
@@ -268,8 +280,12 @@ impl Disk {
             }
         }
         // Both after what they tell of, so that the thread finds it.
-        self.signals.urgent.fetch_or(event.fresh.body.urgent(), Ordering::Relaxed);
-        if !self.signals.awake.swap(true, Ordering::AcqRel) {
+        let urgent = event.fresh.body.urgent();
+        self.signals.urgent.fetch_or(urgent, Ordering::Relaxed);
+        let asleep = !self.signals.awake.swap(true, Ordering::AcqRel);
+        self.unwoken += 1;
+        if asleep || urgent || self.unwoken >= UNWOKEN_MAX {
+            self.unwoken = 0;
             self.send(Op::Wake);
         }
     }

@@ -12,7 +12,7 @@
 //! | [`source`] | what readers of the feed and callers of commands need, as two traits |
 //! | [`config`] | the configuration, validated once |
 //! | [`door`] | the two doors between the hub and everybody else |
-//! | [`port`] | bytes in and out of a serial port |
+//! | [`port`] | bytes in and out of serial ports, near and over TCP; recordings of them |
 //! | [`log`], [`store`], [`disk`] | the event log, the registry in sled, the thread that runs both |
 //! | [`mqtt`], [`http`] | the edges |
 //! | [`run`] | all of it put together; the event loop and the only clock |

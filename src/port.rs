@@ -1,18 +1,23 @@
-//! Bytes in and out of a serial port, opened again for ever: a pulled cable is news, never an end.
+//! Bytes in and out of a port, opened again for ever: a pulled cable is news, never an end.
 //!
-//! A read of 0 bytes is an unplugged cable. Refuses to know frames and dialects. Errors of opening say the way out.
+//! A read of 0 bytes is an unplugged cable or a closed connection. Refuses to know frames and dialects. Errors of
+//! opening say the way out. Each kind of port has a file of its own; `recorder.rs` writes down what passes.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio_serial::{SerialPortBuilderExt, SerialStream};
 
+use crate::config::Place;
 use crate::hub::LineIndex;
-use crate::line::{Parity, SerialSettings};
+use crate::line::SerialSettings;
+
+pub mod recorder;
+pub mod recording;
+pub mod replay;
+mod serial;
+mod tcp;
 
 /// First pause before a port is tried again; doubled up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_millis(200);
@@ -20,13 +25,17 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(200);
 /// Longest pause: somebody who plugs the cable back in does not want to wait.
 const BACK_OFF_MAX: Duration = Duration::from_secs(3);
 
+/// A port that stayed open for this long starts again with the shortest pause when it is lost. One that opens and
+/// closes by turns is tried ever less often.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// A write that makes no progress for this long means that the adapter hangs.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes taken from the port at once.
 const CHUNK: usize = 4096;
 
-/// Orders and chunks on their way between a port and the event loop.
+/// Orders on their way to a port.
 const QUEUE: usize = 64;
 
 /// What a port tells.
@@ -47,6 +56,33 @@ enum Order {
     Reopen(SerialSettings),
 }
 
+/// Where a port reports to.
+#[derive(Debug)]
+pub struct Outlet {
+    /// Under which name.
+    pub line: LineIndex,
+    /// To whom.
+    pub events: mpsc::Sender<(LineIndex, PortEvent)>,
+    /// And into which recording.
+    pub tap: Option<recorder::Tap>,
+}
+
+impl Outlet {
+    /// `false` when nobody listens any more.
+    async fn tell(&self, event: PortEvent) -> bool {
+        if let Some(tap) = &self.tap {
+            tap.told(&event);
+        }
+        self.events.send((self.line, event)).await.is_ok()
+    }
+
+    fn wrote(&self, bytes: &[u8]) {
+        if let Some(tap) = &self.tap {
+            tap.wrote(bytes);
+        }
+    }
+}
+
 /// The event loop's end of a port. Dropping it closes the port.
 #[derive(Debug)]
 pub struct Port {
@@ -54,16 +90,18 @@ pub struct Port {
 }
 
 impl Port {
-    /// Starts a task that keeps `path` open and reports to `events` under `line`.
+    /// Starts a task that keeps the port at `place` open and reports to `outlet`.
     #[must_use]
-    pub fn start(
-        path: Arc<str>,
-        settings: SerialSettings,
-        line: LineIndex,
-        events: mpsc::Sender<(LineIndex, PortEvent)>,
-    ) -> Self {
+    pub fn start(place: Place, settings: SerialSettings, outlet: Outlet) -> Self {
         let (orders, inbox) = mpsc::channel(QUEUE);
-        tokio::spawn(Task { path, settings, line, events, orders: inbox }.run());
+        match place {
+            Place::Replay { file, pace } => {
+                tokio::spawn(replay::run(file, pace, outlet, inbox));
+            }
+            place => {
+                tokio::spawn(Task { place, settings, outlet, orders: inbox }.run());
+            }
+        }
         Self { orders }
     }
 
@@ -84,14 +122,24 @@ impl Port {
     }
 }
 
-/// The path of a port's device file: `/dev/serial/by-id/…`.
-type PortPath = Arc<str>;
+/// Bytes both ways.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An open port.
+struct Opened {
+    stream: Box<dyn Stream>,
+    /// What a read of 0 bytes means.
+    gone: &'static str,
+    /// What the far end said, where it may be for people.
+    said: Option<tcp::Said>,
+}
 
 struct Task {
-    path: PortPath,
+    place: Place,
     settings: SerialSettings,
-    line: LineIndex,
-    events: mpsc::Sender<(LineIndex, PortEvent)>,
+    outlet: Outlet,
     orders: mpsc::Receiver<Order>,
 }
 
@@ -102,7 +150,11 @@ enum End {
     /// The settings changed.
     Reopen,
     /// The port is gone.
-    Lost(String),
+    Lost {
+        reason: String,
+        /// It had been open for [`STEADY`].
+        steady: bool,
+    },
 }
 
 impl Task {
@@ -110,68 +162,73 @@ impl Task {
         let mut pause = BACK_OFF_MIN;
         let mut last_reason = String::new();
         loop {
-            let reason = match open(&self.path, self.settings) {
-                Ok(stream) => {
-                    pause = BACK_OFF_MIN;
+            let (place, settings) = (self.place.clone(), self.settings);
+            let Some(opened) = self.meanwhile(open(&place, settings)).await else { return };
+            let reason = match opened {
+                Ok(opened) => {
                     last_reason.clear();
-                    tracing::info!(port = %self.path, "open");
-                    match self.session(stream).await {
+                    tracing::info!(port = %self.place, "open");
+                    match self.session(opened).await {
                         End::Stop => return,
                         End::Reopen => continue,
-                        End::Lost(reason) => reason,
+                        End::Lost { reason, steady } => {
+                            pause = if steady { BACK_OFF_MIN } else { pause };
+                            reason
+                        }
                     }
                 }
-                Err(error) => explain(&self.path, &error),
+                Err(reason) => format!("{}: {reason}", self.place),
             };
             if reason != last_reason {
-                tracing::warn!(port = %self.path, "{reason}");
-                if !self.tell(PortEvent::Lost(reason.as_str().into())).await {
+                tracing::warn!(port = %self.place, "{reason}");
+                if !self.outlet.tell(PortEvent::Lost(reason.as_str().into())).await {
                     return;
                 }
                 last_reason = reason;
             }
-            if !self.rest(pause).await {
+            if self.meanwhile(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
             pause = (pause * 2).min(BACK_OFF_MAX);
         }
     }
 
-    async fn tell(&self, event: PortEvent) -> bool {
-        self.events.send((self.line, event)).await.is_ok()
-    }
-
-    /// Waits before the next try. Bytes meant for a closed port are dropped: their line knows that it is closed.
-    async fn rest(&mut self, pause: Duration) -> bool {
-        let end = tokio::time::sleep(pause);
-        tokio::pin!(end);
+    /// Waits for something while the port is closed; `None` when the event loop is gone. Bytes meant for a closed port
+    /// are dropped: their line knows that it is closed.
+    async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(something);
         loop {
             tokio::select! {
-                () = &mut end => return true,
-                order = self.orders.recv() => match order {
-                    None => return false,
-                    Some(Order::Reopen(settings)) => self.settings = settings,
-                    Some(Order::Write(_)) => {}
+                done = &mut something => return Some(done),
+                order = self.orders.recv() => match order? {
+                    Order::Reopen(settings) => self.settings = settings,
+                    Order::Write(_) => {}
                 },
             }
         }
     }
 
-    async fn session(&mut self, mut stream: SerialStream) -> End {
-        if !self.tell(PortEvent::Open).await {
+    async fn session(&mut self, mut opened: Opened) -> End {
+        if !self.outlet.tell(PortEvent::Open).await {
             return End::Stop;
         }
         let mut buffer = [0; CHUNK];
-        loop {
+        let mut steady = false;
+        let steady_at = tokio::time::sleep(STEADY);
+        tokio::pin!(steady_at);
+        let reason = loop {
             tokio::select! {
-                read = stream.read(&mut buffer) => match read {
-                    Ok(0) => return End::Lost("the cable was pulled (end of input)".into()),
+                () = &mut steady_at, if !steady => steady = true,
+                read = opened.stream.read(&mut buffer) => match read {
+                    Ok(0) => break gone(&opened),
                     Ok(count) => {
-                        if !self.tell(PortEvent::Bytes(buffer[..count].to_vec())).await {
+                        let bytes = &buffer[..count];
+                        opened.said.iter_mut().for_each(|said| said.push(bytes));
+                        if !self.outlet.tell(PortEvent::Bytes(bytes.to_vec())).await {
                             return End::Stop;
                         }
                     }
-                    Err(error) => return End::Lost(format!("reading failed: {error}")),
+                    Err(error) => break format!("reading failed: {error}"),
                 },
                 order = self.orders.recv() => match order {
                     None => return End::Stop,
@@ -180,88 +237,36 @@ impl Task {
                         return End::Reopen;
                     }
                     Some(Order::Write(bytes)) => {
-                        match tokio::time::timeout(WRITE_MAX, stream.write_all(&bytes)).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(error)) => return End::Lost(format!("writing failed: {error}")),
-                            Err(_) => return End::Lost("the adapter takes no bytes".into()),
+                        self.outlet.wrote(&bytes);
+                        if let Err(reason) = write(&mut opened, &bytes).await {
+                            break reason;
                         }
                     }
                 },
             }
-        }
+        };
+        End::Lost { reason, steady }
     }
 }
 
-fn open(path: &str, settings: SerialSettings) -> Result<SerialStream, tokio_serial::Error> {
-    let parity = match settings.parity {
-        Parity::None => tokio_serial::Parity::None,
-        Parity::Even => tokio_serial::Parity::Even,
-    };
-    tokio_serial::new(path, settings.baud).parity(parity).open_native_async()
+async fn open(place: &Place, settings: SerialSettings) -> Result<Opened, String> {
+    match place {
+        Place::Serial(path) => serial::open(path, settings),
+        Place::Tcp { host, port } => tcp::open(host, *port).await,
+        Place::Replay { .. } => Err("a recording is no port".into()),
+    }
 }
 
-/// What went wrong with a port, and the way out.
-fn explain(path: &str, error: &tokio_serial::Error) -> String {
-    let kind = match error.kind() {
-        tokio_serial::ErrorKind::Io(kind) => kind,
-        // What the library says of a port that another program has locked.
-        tokio_serial::ErrorKind::NoDevice => io::ErrorKind::ResourceBusy,
-        _ => io::ErrorKind::Other,
-    };
-    let text = error.to_string();
-    if kind == io::ErrorKind::NotFound || !Path::new(path).exists() {
-        return format!("{path}: no such port; {}", existing_ports());
+async fn write(opened: &mut Opened, bytes: &[u8]) -> Result<(), String> {
+    match tokio::time::timeout(WRITE_MAX, opened.stream.write_all(bytes)).await {
+        Ok(done) => done.map_err(|error| format!("writing failed: {error}")),
+        Err(_) => Err("the adapter takes no bytes".into()),
     }
-    if kind == io::ErrorKind::PermissionDenied {
-        return format!(
-            "{path}: permission denied; add the user to the `dialout` group (sudo usermod -aG dialout $USER) and log in again"
-        );
-    }
-    if kind == io::ErrorKind::ResourceBusy {
-        return format!("{path}: in use{}", holders(path));
-    }
-    if text.contains("typewriter") || text.contains("ioctl") {
-        return format!("{path}: not a serial port");
-    }
-    format!("{path}: {text}")
 }
 
-fn existing_ports() -> String {
-    let by_id = names_in("/dev/serial/by-id", "");
-    let plain = ["ttyUSB", "ttyACM", "ttyAMA"].iter().flat_map(|prefix| names_in("/dev", prefix));
-    let ports: Vec<String> = by_id.into_iter().chain(plain).collect();
-    if ports.is_empty() {
-        return "no serial adapter is plugged in".into();
+fn gone(opened: &Opened) -> String {
+    match opened.said.as_ref().and_then(tcp::Said::text) {
+        Some(text) => format!("{} and said: {text}", opened.gone),
+        None => opened.gone.into(),
     }
-    format!("there are: {}", ports.join(", "))
-}
-
-fn names_in(folder: &str, prefix: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut paths: Vec<String> =
-        names.filter(|name| name.starts_with(prefix)).map(|name| format!("{folder}/{name}")).collect();
-    paths.sort();
-    paths
-}
-
-/// Who holds a port open, as far as `/proc` shows it to us.
-fn holders(path: &str) -> String {
-    let Ok(device) = std::fs::canonicalize(path) else { return String::new() };
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let holding = processes.filter_map(|process| {
-        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        let files = std::fs::read_dir(process.path().join("fd")).ok()?;
-        let held = files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == device));
-        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        (held && pid != std::process::id()).then(|| (pid, name.trim().to_owned()))
-    });
-    let mut text = String::new();
-    for (pid, name) in holding {
-        text += &format!(" by {name} (pid {pid})");
-        if name == "ModemManager" {
-            text += "; tell ModemManager to leave it alone with a udev rule: ENV{ID_MM_DEVICE_IGNORE}=\"1\"";
-        }
-    }
-    if text.is_empty() { " by another program".into() } else { text }
 }

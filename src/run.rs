@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,13 +14,14 @@ use tokio::time::Instant;
 
 mod event_loop;
 
-use crate::config::Config;
+use crate::config::{Config, LineConfig};
 use crate::device::{Moment, Now};
 use crate::disk::{self, Restored, Started};
 use crate::door::{self, Door, Past};
 use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
-use crate::port::Port;
+use crate::port::recorder::{self, Written};
+use crate::port::{Outlet, Port};
 use crate::{http, mqtt};
 use event_loop::EventLoop;
 
@@ -113,9 +113,12 @@ pub async fn run(
         event_loop.begin(gap, &reports);
         (event_loop, door)
     };
+    let mut recordings = Vec::new();
     for (index, (line, settings)) in config.lines.iter().zip(ports).enumerate() {
-        let port = Port::start(Arc::clone(&line.port), settings, LineIndex(index), port_events.clone());
-        event_loop.ports.push(port);
+        let (tap, written) = record(line).unzip();
+        let outlet = Outlet { line: LineIndex(index), events: port_events.clone(), tap };
+        event_loop.ports.push(Port::start(line.port.clone(), settings, outlet));
+        recordings.extend(written);
     }
     let (stop_edges, stopped) = watch::channel(false);
     let started_unix_ms = event_loop.clock.now().unix_ms;
@@ -134,7 +137,23 @@ pub async fn run(
         })
         .await;
     let _ = std::fs::remove_file(config.store_dir.join(CLI_FILE));
-    tokio::task::spawn_blocking(|| event_loop.close()).await.context("the disk")
+    tokio::task::spawn_blocking(|| event_loop.close()).await.context("the disk")?;
+    for written in recordings {
+        // Its thread is over, or hangs on its disk; both are good-byes.
+        let _ = tokio::time::timeout(STOP_MAX, written).await;
+    }
+    Ok(())
+}
+
+/// Starts to record a line, if it is to be. A recording that cannot be made stops nothing else.
+fn record(line: &LineConfig) -> Option<(recorder::Tap, Written)> {
+    let path = line.capture.as_ref()?;
+    let started = recorder::start(path, line.name.as_str(), line.dialect.name(), &line.port.to_string());
+    match &started {
+        Ok(_) => tracing::info!(line = line.name.as_str(), file = %path.display(), "recording"),
+        Err(error) => tracing::error!(file = %path.display(), "line {} is not recorded: {error}", line.name),
+    }
+    started.ok()
 }
 
 /// What edges are told of this run.

@@ -20,6 +20,9 @@ pub fn run(file: &ConfigFile, out: &mut impl Write) -> anyhow::Result<ExitCode> 
             count => format!("{count} devices"),
         };
         writeln!(out, "  line {}: {} on {}, {devices}", line.name, line.dialect.name(), line.port)?;
+        if let Some(file) = &line.capture {
+            writeln!(out, "    recorded into {}", file.display())?;
+        }
     }
     writeln!(out, "  http: {}", config.http_listen)?;
     match &config.mqtt.broker {

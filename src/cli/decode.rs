@@ -46,6 +46,12 @@ pub fn dialects() -> impl Iterator<Item = &'static str> {
     DIALECTS.iter().map(|dialect| dialect.name)
 }
 
+/// Takes a stream of a dialect's bytes apart; `None` for a dialect that is not known.
+#[must_use]
+pub fn stream_of(dialect: &str) -> Option<Box<dyn StreamDecoder>> {
+    DIALECTS.iter().find(|known| known.name == dialect).map(|known| (known.stream)())
+}
+
 /// Decodes `input` and writes a line per frame to `out`; `true` if every one was good.
 ///
 /// A reader that went away ends the work without an error.

@@ -54,13 +54,13 @@ pub struct Arguments {
 }
 
 /// A folder that goes with its value, unless it is somebody's own.
-struct StateFolder {
-    path: PathBuf,
+pub(super) struct StateFolder {
+    pub(super) path: PathBuf,
     temporary: bool,
 }
 
 impl StateFolder {
-    fn make(given: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub(super) fn make(given: Option<PathBuf>) -> anyhow::Result<Self> {
         let temporary = given.is_none();
         let path = match given {
             Some(path) => path,
@@ -187,7 +187,7 @@ fn configuration(
 }
 
 /// `text` as a TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

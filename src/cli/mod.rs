@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use switch::Wanted;
 
+pub mod capture;
 pub mod check_config;
 pub mod client;
 pub mod decode;
@@ -17,6 +18,7 @@ pub mod gateway;
 pub mod locate;
 pub mod logs;
 pub mod manage;
+pub mod replay;
 pub mod sockets;
 pub mod sse;
 pub mod switch;
@@ -37,6 +39,10 @@ enum Verb {
     Run(ConfigFile),
     /// Validate the configuration; errors with line and column
     CheckConfig(ConfigFile),
+    /// The gateway, with what passes one port recorded in a file
+    Capture(capture::Arguments),
+    /// The gateway on a recording in place of a port
+    Replay(replay::Arguments),
     /// Frames to JSON, one object a line; exit 1 if any was malformed
     Decode {
         /// Dialect of the bytes: dlt645, insteon
@@ -116,6 +122,11 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Decode { dialect, hex } => decode(&dialect, &hex, &mut out),
         Verb::CheckConfig(file) => check_config::run(&file, &mut out),
         Verb::Run(file) => runtime()?.block_on(gateway::run(&file)),
+        Verb::Capture(arguments) => runtime()?.block_on(capture::run(arguments, &mut out)),
+        Verb::Replay(arguments) => {
+            drop(out);
+            runtime()?.block_on(replay::run(arguments))
+        }
         Verb::Demo(arguments) => {
             drop(out);
             runtime()?.block_on(demo::run(arguments))
@@ -149,6 +160,8 @@ fn decode(dialect: &str, hex: &[String], out: &mut impl Write) -> anyhow::Result
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// One thread: a reading passes through five tasks, and waking another thread for each takes longer than all their
+/// work. What blocks has threads of its own.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -1,6 +1,7 @@
 //! One row per dialect: how its lines and devices are configured. A new dialect adds a row here.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use toml::Spanned;
 
 use super::Context;
 use super::file::{self, ConfigError, suggest};
+use super::place::Place;
 use crate::device::{LineName, Target};
 use crate::hub::{DeviceSetup, LineSetup};
 use crate::line::dlt645::{self, Dlt645};
@@ -37,8 +39,10 @@ pub struct LineConfig {
     pub name: LineName,
     /// Its dialect.
     pub dialect: Dialect,
-    /// Device file of its port.
-    pub port: Arc<str>,
+    /// Where its port is.
+    pub port: Place,
+    /// What passes the port is recorded there.
+    pub capture: Option<PathBuf>,
     /// The dialect's options.
     pub options: dlt645::Options,
     /// Named devices.
@@ -79,14 +83,11 @@ pub(super) fn line(context: &Context<'_>, line: &file::Line) -> Result<LineConfi
     let place = line.name.as_ref().unwrap_or(&line.dialect);
     let name = LineName::parse(place.get_ref())
         .ok_or_else(|| context.wrong(place, "a line's name is 1 … 16 of a-z, 0-9 and _"))?;
-    if line.port.get_ref().contains("://") {
-        let text =
-            "ports over the network are not supported yet; give a device file such as /dev/serial/by-id/…";
-        return Err(context.wrong(&line.port, text));
-    }
+    let port = Place::parse(line.port.get_ref()).map_err(|text| context.wrong(&line.port, text))?;
     let mut options = dlt645_options(context, line)?;
     let devices = dlt645_devices(context, line, &mut options)?;
-    Ok(LineConfig { name, dialect: *dialect, port: line.port.get_ref().as_str().into(), options, devices })
+    let capture = line.capture.as_ref().map(|path| path.get_ref().clone());
+    Ok(LineConfig { name, dialect: *dialect, port, capture, options, devices })
 }
 
 fn dlt645_options(context: &Context<'_>, line: &file::Line) -> Result<dlt645::Options, ConfigError> {

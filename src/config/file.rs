@@ -60,6 +60,7 @@ pub(super) struct Line {
     pub(super) name: Option<Spanned<String>>,
     pub(super) dialect: Spanned<String>,
     pub(super) port: Spanned<String>,
+    pub(super) capture: Option<Spanned<PathBuf>>,
     pub(super) baud: Option<Spanned<u32>>,
     pub(super) medium: Option<Spanned<String>>,
     pub(super) wake_up: Option<Spanned<u8>>,

@@ -20,6 +20,11 @@ const BATCH_OPS: usize = 256;
 /// Unsynced bytes that are synced before the interval is over: about 20,000 readings, lost at most at a power cut.
 const UNSYNCED_BYTES_MAX: usize = 1 << 20;
 
+/// After a write the thread looks again this long later, and until then nobody wakes it for a reading: waking a
+/// thread costs more than all else that a reading does. A killed process loses so much at most, which the next start
+/// declares.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// The sidecar follows the registry this late, so that a burst of joins writes it once.
 const SIDECAR_DELAY: Duration = Duration::from_secs(1);
 
@@ -96,6 +101,7 @@ pub(super) struct Worker {
     /// The last seq reported durable.
     durable: u64,
     damaged: u64,
+    look_at: Option<Instant>,
     sync_at: Option<Instant>,
     positions_at: Option<Instant>,
     sidecar_at: Option<Instant>,
@@ -129,6 +135,7 @@ impl Worker {
             lost: None,
             durable: 0,
             damaged: 0,
+            look_at: None,
             sync_at: None,
             positions_at: None,
             sidecar_at: None,
@@ -198,11 +205,18 @@ impl Worker {
 
     /// Writes what was appended, reserves ahead, syncs what is due.
     fn feed(&mut self, now: Instant) -> std::io::Result<()> {
-        self.signals.awake.store(false, Ordering::Release);
+        self.look_at = self.look_at.filter(|at| *at > now);
+        let looking = self.look_at.is_some();
+        self.signals.awake.store(looking, Ordering::Release);
         // A full disk still takes this one: its blocks are there.
         let reserved = self.log.reserve_ahead(self.signals.head.load(Ordering::Relaxed));
         let urgent = self.signals.urgent.swap(false, Ordering::Relaxed);
+        let before = self.log.bytes_written();
         self.log.write().inspect_err(|_| self.sync_at = Some(now))?;
+        if self.log.bytes_written() > before && !looking {
+            self.look_at = Some(now + LOOK_AGAIN);
+            self.signals.awake.store(true, Ordering::Release);
+        }
         let unsynced = self.log.unsynced_bytes();
         if unsynced > 0 {
             let at = *self.sync_at.get_or_insert(now + self.place.options.sync_interval);
@@ -293,7 +307,7 @@ impl Worker {
     fn next_deadline(&self) -> Option<Instant> {
         let sidecar = self.sidecar_trouble.retry_at.or(self.sidecar_at).filter(|_| !self.store.staged());
         let all = [
-            self.feed_trouble.retry_at.or(self.sync_at),
+            self.feed_trouble.retry_at.or(self.look_at.into_iter().chain(self.sync_at).min()),
             self.store_trouble.retry_at,
             self.positions_at,
             sidecar,

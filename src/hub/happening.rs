@@ -125,7 +125,7 @@ impl Hub {
     fn joined(&mut self, line: LineIndex, target: &Target, now: Now) {
         self.lanes[line.0].heard(now.unix_ms);
         if self.registry.at(&self.lanes[line.0].name, target).is_none() {
-            self.register(line, target, None, None, now);
+            self.register(line, target, None, now);
         }
     }
 

@@ -27,7 +27,7 @@ impl Hub {
         if let Some(name) = name {
             self.good_name(None, name)?;
         }
-        let (ticket, device) = self.register(lane, &target, name.map(|name| &**name), None, now);
+        let (ticket, device) = self.register(lane, &target, name.map(|name| &**name), now);
         Ok((Some(ticket), Given::Device(device)))
     }
 

@@ -146,30 +146,34 @@ impl Hub {
             }
         }
         for index in 0..self.lanes.len() {
-            for setup in std::mem::take(&mut self.lanes[index].configured) {
-                self.configure(LineIndex(index), &setup, now);
-            }
+            let configured = std::mem::take(&mut self.lanes[index].configured);
+            let added: Vec<DeviceId> =
+                configured.iter().filter_map(|setup| self.configure(LineIndex(index), setup, now)).collect();
             let lane = &mut self.lanes[index];
             if lane.profiles.is_empty() && lane.line.discovers() {
                 lane.discover_due = Some(now.mono);
             }
+            // Once for all: each device on a full line stretches the periods of all others.
             self.refresh_measured(LineIndex(index), now);
+            for id in &added {
+                self.tell_added(id, now);
+            }
         }
         self.show_lines();
     }
 
-    fn configure(&mut self, lane: LineIndex, setup: &DeviceSetup, now: Now) {
+    /// Makes the registry hold a device of the configuration; its id if it is new.
+    fn configure(&mut self, lane: LineIndex, setup: &DeviceSetup, now: Now) -> Option<DeviceId> {
         let line = &self.lanes[lane.0].name;
         let configured = Configured { target: setup.target.clone(), name: setup.name.clone() };
         // A device that was replaced sits elsewhere now; the configuration still means it.
         let known = self.registry.configured_at(line, &setup.target);
         let Some(id) = known.or_else(|| self.registry.at(line, &setup.target)).cloned() else {
-            self.register(lane, &setup.target, setup.name.as_deref(), Some(configured), now);
-            return;
+            return Some(self.enroll(lane, &setup.target, setup.name.as_deref(), Some(configured), now));
         };
-        let Some(member) = self.registry.get_mut(&id) else { return };
+        let member = self.registry.get_mut(&id)?;
         if member.device.configured.as_ref() == Some(&configured) {
-            return;
+            return None;
         }
         // A name given by command stays until the configuration says something new.
         let device = member.change(|device| {
@@ -179,6 +183,7 @@ impl Hub {
             device.configured = Some(configured);
         });
         self.changed_device(Change::Changed, device, now);
+        None
     }
 
     /// Registers a device that was not known; gives it as it is then, and the ticket after which people see it.
@@ -187,16 +192,31 @@ impl Hub {
         lane: LineIndex,
         target: &Target,
         name: Option<&str>,
-        configured: Option<Configured>,
         now: Now,
     ) -> (Persisted, Arc<Device>) {
+        let id = self.enroll(lane, target, name, None, now);
+        self.refresh_measured(lane, now);
+        self.tell_added(&id, now)
+    }
+
+    fn enroll(
+        &mut self,
+        lane: LineIndex,
+        target: &Target,
+        name: Option<&str>,
+        configured: Option<Configured>,
+        now: Now,
+    ) -> DeviceId {
         let (line, dialect) = (self.lanes[lane.0].name.clone(), self.lanes[lane.0].dialect);
         let id = self.registry.add(&line, dialect, target, name).id.clone();
         let member = self.registry.get_mut(&id).expect("it was added just now");
         let device = member.change(|device| device.configured = configured);
         self.attach(lane, &device, now);
-        self.refresh_measured(lane, now);
-        let member = self.registry.get(&id).expect("it was added just now");
+        id
+    }
+
+    fn tell_added(&mut self, id: &DeviceId, now: Now) -> (Persisted, Arc<Device>) {
+        let member = self.registry.get(id).expect("it was added just now");
         let device = Arc::clone(&member.device);
         (self.changed_device(Change::Added, Arc::clone(&device), now), device)
     }

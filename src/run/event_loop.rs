@@ -1,10 +1,12 @@
 //! The loop itself: what has happened goes in, the hub's outputs are carried out in order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::device::Device;
 use crate::disk::{Disk, Done};
 use crate::door::{Envelope, Keeper};
 use crate::hub::feed::{Body, Fresh, GapReason, GatewayEvent, Notification};
@@ -212,7 +214,23 @@ impl EventLoop {
         while let Some(Output { after, effect }) = self.hub.poll_output() {
             match after.filter(|after| *after > self.on_disk) {
                 Some(after) => self.held.push_back((after, effect)),
-                None => self.perform(effect),
+                None => {
+                    if let Effect::ShowDevice(device) = &effect {
+                        self.renew_held(device);
+                    }
+                    self.perform(effect);
+                }
+            }
+        }
+    }
+
+    /// A device that waits for the disk is shown as it is then, not as it was when it began to wait.
+    fn renew_held(&mut self, device: &Arc<Device>) {
+        for (_, effect) in &mut self.held {
+            if let Effect::ShowDevice(held) = effect
+                && held.id == device.id
+            {
+                *held = Arc::clone(device);
             }
         }
     }

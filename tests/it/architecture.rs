@@ -26,6 +26,7 @@ const RANKS: &[(&str, u32)] = &[
     ("mqtt::backoff", 5),
     ("http::cursor", 5),
     ("http::ask", 5),
+    ("config::place", 5),
     ("config", 6),
     ("door", 7),
     ("port", 8),
@@ -39,7 +40,7 @@ const RANKS: &[(&str, u32)] = &[
 ];
 
 /// Pure: no clock, no async, no I/O, no serde.
-const PURE: &[&str] = &["device", "line", "hub"];
+const PURE: &[&str] = &["device", "line", "hub", "config::place", "port::recording"];
 
 /// Pure but for encodings: no clock, no async, no I/O.
 const PURE_WITH_SERDE: &[&str] = &[

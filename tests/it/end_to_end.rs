@@ -189,7 +189,8 @@ async fn a_broker_killed_and_back_with_nothing_in_memory_has_everything_again() 
     assert_eq!(switch(&gateway.http, DESK, false).await["state"], "confirmed");
     broker.kill();
     health(&gateway.http, "away", |health| health["parts"]["broker"] == false).await;
-    // What ends while the broker is away is told when it is back.
+    // Its result is not retained, and may be told before the subscriber below is there; that it is told at all is
+    // proven in `mqtt::no_result_is_lost…`, where a subscriber stays connected. Its relay is retained.
     assert_eq!(switch(&gateway.http, FRIDGE, false).await["state"], "confirmed");
 
     let _broker = Mosquitto::start(port, None).await;
@@ -199,7 +200,6 @@ async fn a_broker_killed_and_back_with_nothing_in_memory_has_everything_again() 
         format!("{base}/status online"),
         format!("{base}/line/dlt645 online"),
         format!("{base}/gateway {{"),
-        format!("{base}/device/{FRIDGE}/result {{"),
     ];
     for (device, relay) in [(KETTLE, "ON"), (FRIDGE, "OFF"), (DESK, "OFF")] {
         wanted.push(format!("homeassistant/device/plugline_{device}/config {{"));
@@ -322,7 +322,6 @@ async fn names(http: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one story from start to end")]
 async fn killed_at_any_moment_it_keeps_its_registry_its_feed_and_its_word() {
     let site = Site::new();
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4711);

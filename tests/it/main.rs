@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail as loudly as the test")]
 
 mod architecture;
+mod capture;
 mod command_line;
 mod crash;
 mod demo;
@@ -16,5 +17,7 @@ mod metering;
 mod mqtt;
 mod mqtt_tls;
 mod parts;
+mod ports;
+mod rig;
 mod switching;
 mod vectors;

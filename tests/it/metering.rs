@@ -64,6 +64,14 @@ fn every_meter_gives_every_quantity_within_seconds() {
 }
 
 #[test]
+fn a_full_line_tells_each_of_its_configured_meters_once() {
+    let meters: Vec<Meter> = (1..=60).map(|n| Meter::new(address(&format!("{n:012}")), n)).collect();
+    let house = House::new(1, meters);
+    let told = house.events.iter().filter(|event| matches!(event.body, Body::Device { .. })).count();
+    assert_eq!((house.devices.len(), told), (60, 60));
+}
+
+#[test]
 fn published_figures_are_those_of_the_meter_to_the_last_digit() {
     let mut house = House::new(1, one_meter());
     house.run_for(MINUTE);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::exchange::{Answer, Exchange, is_one_meter};
 use super::frame::{Address, Frame, Framer, control};
-use super::item::parse_item;
+use super::item::parse_figures;
 use super::options::{Closing, DeviceOptions, Options};
 use super::plan::Questions;
 use super::switching::Switching;
@@ -208,11 +208,10 @@ impl Dlt645 {
     /// Tells what the data of an identifier says.
     fn show(&mut self, address: Address, di: u32, data: &[u8], cause: Option<Cause>) {
         let Some(device) = self.devices.get_mut(&address) else { return self.told(address) };
-        let value = parse_item(di, data);
-        let relay = value.relay.filter(|_| device.options.relay);
+        let (reading, relay) = parse_figures(di, data);
+        let relay = relay.filter(|_| device.options.relay);
         let target = device.target.clone();
-        if !value.reading.is_empty() {
-            let reading = value.reading;
+        if !reading.is_empty() {
             return self.outputs.happen(Happening::Reading { target, reading });
         }
         let Some(on) = relay else { return self.outputs.happen(Happening::Heard { target }) };

@@ -161,6 +161,34 @@ pub fn parse_item(di: u32, data: &[u8]) -> ItemValue {
     value
 }
 
+/// The quantities and the relay alone: all that a driver asks for, without the memory that the fields take.
+#[must_use]
+pub fn parse_figures(di: u32, data: &[u8]) -> (Reading, Option<bool>) {
+    let meaning = ROWS.iter().find(|row| row.di == di).map(|row| row.meaning);
+    let mut reading = Reading::default();
+    let mut relay = None;
+    match meaning {
+        Some(Meaning::Figures(figure, &[To::Quantity(quantity)])) if data.len() == figure.bytes => {
+            if let Read::Number(number) = read_figure(figure, data) {
+                reading.set(quantity, number);
+            }
+        }
+        Some(Meaning::Status3) => relay = status_3(data).map(relay_of),
+        Some(Meaning::Figures(_, [_, _, ..])) => reading = parse_item(di, data).reading,
+        _ => {}
+    }
+    (reading, relay)
+}
+
+fn status_3(data: &[u8]) -> Option<u16> {
+    Some(u16::from_le_bytes(data.try_into().ok()?))
+}
+
+/// Bit 4 is the open relay.
+fn relay_of(word: u16) -> bool {
+    word & 1 << 4 == 0
+}
+
 /// `None` when the data is not what the row says.
 fn apply(meaning: Meaning, data: &[u8], value: &mut ItemValue) -> Option<()> {
     match meaning {
@@ -171,8 +199,8 @@ fn apply(meaning: Meaning, data: &[u8], value: &mut ItemValue) -> Option<()> {
             Some(())
         }
         Meaning::Status3 => {
-            let word = u16::from_le_bytes(data.try_into().ok()?);
-            value.relay = Some(word & 1 << 4 == 0);
+            let word = status_3(data)?;
+            value.relay = Some(relay_of(word));
             value.fields.push(("status_word_3", Value::Text(format!("{word:04x}"))));
             value.fields.push(("last_command_open", Value::Flag(word & 1 << 6 != 0)));
             Some(())
@@ -340,6 +368,23 @@ mod tests {
         assert_eq!(parse_item(STATUS_WORD_3, &[0x50, 0]).relay, Some(false));
         assert_eq!(parse_item(STATUS_WORD_3, &[0x40, 0]).relay, Some(true));
         assert_eq!(parse_item(STATUS_WORD_3, &[0x50]).relay, None);
+    }
+
+    #[test]
+    fn figures_alone_are_those_of_the_whole_value() {
+        for row in &ROWS {
+            for data in
+                [&[0x45, 0x23][..], &[0x10, 0x02], &[0x45, 0x23, 0x81], &[0x99, 0x12, 0, 0], &[0xFF; 4], &[]]
+            {
+                let whole = parse_item(row.di, data);
+                assert_eq!(
+                    parse_figures(row.di, data),
+                    (whole.reading, whole.relay),
+                    "{} {data:02x?}",
+                    row.name
+                );
+            }
+        }
     }
 
     #[test]
