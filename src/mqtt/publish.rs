@@ -505,6 +505,24 @@ mod tests {
     }
 
     #[test]
+    fn an_ability_that_is_lost_takes_its_component_back_once() {
+        let mut able = device("a", None);
+        able.abilities.identify = true;
+        let mut told = told(&[able.clone()]);
+        able.abilities.identify = false;
+        let configs = |messages: Vec<(String, String)>| {
+            let of = |(_, payload): (String, String)| -> Value {
+                serde_json::from_str::<Value>(&payload).expect("JSON")["cmps"]["identify"].clone()
+            };
+            messages.into_iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(configs(update(&mut told, able.clone())), [json!({"p": "button"}), Value::Null]);
+        able.abilities.identify = true;
+        let back = configs(update(&mut told, able));
+        assert_eq!((back.len(), &back[0]["dev_cla"]), (1, &json!("identify")));
+    }
+
+    #[test]
     fn a_device_removed_while_the_broker_was_away_is_cleared_too() {
         let mut told = told(&[]);
         let mut out = Vec::new();
