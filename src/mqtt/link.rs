@@ -22,6 +22,7 @@ use crate::source::{Commands, Entry, Part, Source};
 
 use super::backoff::Backoff;
 use super::commands::Job;
+use super::gone::Gone;
 use super::inbound::{self, Inbound};
 use super::publish::{self, Message, Step, Told};
 use super::reason::reason;
@@ -86,7 +87,8 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub(super) fn new(keeper: &'a mut Keeper, client: AsyncClient) -> Self {
-        let told = Told::new(keeper.topics.clone(), keeper.about.clone());
+        let gone = std::mem::take(&mut keeper.gone);
+        let told = Told::new(keeper.topics.clone(), keeper.about.clone(), gone);
         Self {
             keeper,
             client,
@@ -103,6 +105,10 @@ impl<'a> Link<'a> {
             sweeps: 0,
             complained: false,
         }
+    }
+
+    pub(super) fn into_gone(self) -> Gone {
+        self.told.into_gone()
     }
 
     /// Lives until the connection is lost or `stop`.
@@ -135,6 +141,8 @@ impl<'a> Link<'a> {
                 () = sleep_until(birth_at.unwrap_or_else(Instant::now)), if birth_at.is_some() => {
                     self.birth_at = None;
                     self.refresh();
+                    let messages = self.told.take_back();
+                    self.say(messages);
                 }
                 _ = sweep.tick(), if idle => self.sweep(),
                 (entries, last) = &mut batch, if idle => {
@@ -372,9 +380,11 @@ impl<'a> Link<'a> {
                 }
             }
             Some(Topic::Birth) if message.payload == b"online" => {
+                self.told.home_assistant(true);
                 let at = Instant::now() + self.keeper.dice.up_to(BIRTH_DELAY);
                 self.birth_at = Some(self.birth_at.map_or(at, |earlier| earlier.min(at)));
             }
+            Some(Topic::Birth) => self.told.home_assistant(false),
             _ => tracing::debug!(topic, "a message that is not for us"),
         }
     }

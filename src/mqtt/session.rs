@@ -15,6 +15,7 @@ use crate::source::{Part, Source};
 
 use super::backoff::{Backoff, Dice};
 use super::commands::{self, JOBS, Job};
+use super::gone::Gone;
 use super::link::Link;
 use super::publish::{About, Message};
 use super::settings::{Address, Settings};
@@ -76,6 +77,7 @@ pub(super) async fn run(
         answers,
         stop,
         down: false,
+        gone: Gone::default(),
     };
     tokio::select! {
         () = keeper.keep_connected(seed) => {}
@@ -95,6 +97,7 @@ pub(super) struct Keeper {
     pub(super) answers: mpsc::Receiver<Vec<Message>>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) down: bool,
+    pub(super) gone: Gone,
 }
 
 impl Keeper {
@@ -124,10 +127,12 @@ impl Keeper {
         let (client, event_loop) = AsyncClient::new(self.options(transport), REQUESTS);
         let (polled, events) = mpsc::channel(POLLED);
         let mut link = Link::new(self, client);
-        tokio::select! {
+        let end = tokio::select! {
             end = link.drive(events) => end,
             () = pump(event_loop, polled) => End::Stopped,
-        }
+        };
+        self.gone = link.into_gone();
+        end
     }
 
     /// Says once that the broker is away; health always knows the newest reason.
