@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::publish::Message;
-
 /// Things that are remembered; more are not taken away within one absence.
 const ROOTS_MAX: usize = 256;
 
@@ -37,11 +35,12 @@ impl Gone {
         }
     }
 
-    /// Shows and takes back what is gone, then forgets it. `config` gives a root's topic and its payload as it is now.
-    pub fn take_back(&mut self, config: impl Fn(&str) -> (String, Option<Value>)) -> Vec<Message> {
+    /// Forgets what is gone and gives the payloads that show it and take it back, by root. `config` gives the payload
+    /// of a root as it is now.
+    pub fn take_back(&mut self, config: impl Fn(&str) -> Option<Value>) -> Vec<(String, [String; 2])> {
         let mut out = Vec::new();
         for (root, before) in std::mem::take(&mut self.roots) {
-            let (topic, now) = config(&root);
+            let now = config(&root);
             let mut lost = components(before.clone());
             lost.retain(|key, _| now.as_ref().is_none_or(|now| now["cmps"].get(key).is_none()));
             if lost.is_empty() {
@@ -52,11 +51,8 @@ impl Gone {
                 None => String::new(),
                 Some(now) => with(now, bare).to_string(),
             };
-            out.push(Message::passing(
-                topic.clone(),
-                with(now.as_ref().unwrap_or(&before), lost).to_string(),
-            ));
-            out.push(Message::passing(topic, last));
+            let shown = with(now.as_ref().unwrap_or(&before), lost).to_string();
+            out.push((root, [shown, last]));
         }
         out
     }
@@ -89,9 +85,10 @@ mod tests {
     }
 
     fn told(gone: &mut Gone, now: Option<Value>) -> Vec<Value> {
-        let messages = gone.take_back(|root| (format!("t/{root}"), now.clone()));
-        assert!(messages.iter().all(|message| !message.retain && message.topic == "t/x"));
-        messages.iter().map(|m| serde_json::from_str(&m.payload).unwrap_or_default()).collect()
+        let taken = gone.take_back(|_| now.clone());
+        assert!(taken.iter().all(|(root, _)| root == "x"));
+        let payloads = taken.iter().flat_map(|(_, payloads)| payloads);
+        payloads.map(|payload| serde_json::from_str(payload).unwrap_or_default()).collect()
     }
 
     #[test]

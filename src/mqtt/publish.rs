@@ -117,7 +117,12 @@ impl Told {
     /// After a birth: what was taken back unheard is taken back again.
     pub fn take_back(&mut self) -> Vec<Message> {
         let mut gone = std::mem::take(&mut self.gone);
-        gone.take_back(|root| (self.config_topic(root), self.site().config(&self.group(root))))
+        let taken = gone.take_back(|root| self.site().config(&self.group(root)));
+        let messages = taken.into_iter().flat_map(|(root, payloads)| {
+            let topic = self.config_topic(&root);
+            payloads.map(|payload| Message::passing(topic.clone(), payload))
+        });
+        messages.collect()
     }
 
     /// What was taken back unheard, for the next connection.

@@ -668,6 +668,55 @@ async fn home_assistants_birth_brings_everything_again() {
 }
 
 #[tokio::test]
+async fn what_went_unheard_is_taken_back_again_at_home_assistants_birth() {
+    let port = free_port();
+    let _broker = Mosquitto::start(port, None).await;
+    let wire = Wire::to(port).await;
+    let house = House::new();
+    let (unheard, heard) = (lamp("dlt645_000000000001"), lamp("dlt645_000000000002"));
+    house.show(&unheard);
+    house.show(&heard);
+    let quick = |seed: &u64| {
+        let mut dice = Dice::new(*seed);
+        [(); 2].iter().all(|()| dice.up_to(Duration::from_secs(5)) < Duration::from_millis(100))
+    };
+    let seed = (0..).find(quick).expect("one in thousands");
+    let edge = Edge::seeded(house.door(), at(wire.port), seed);
+    let listener = Listener::on(port, "#").await;
+    listener.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+    let remove = |device: &Device| {
+        house.keeper.hide_device(&device.id);
+        let body = Body::Device { change: Change::Removed, device: Arc::new(device.clone()) };
+        house.tell(&device.id, body);
+    };
+    remove(&unheard);
+    listener.hear(&topic(&unheard, "reading"), "").await;
+    // What waits for the birth outlives the connection.
+    wire.cut();
+    health(&house.door(), "broken").await;
+    wire.mend();
+    health(&house.door(), "good").await;
+    listener.forget();
+    let birth = || listener.publish("homeassistant/status", false, "online");
+    birth().await;
+    listener.hear_json(&config_topic(&unheard), |config| config["cmps"]["power"]["p"] == "sensor").await;
+    listener.hear(&config_topic(&unheard), "").await;
+    listener.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+
+    remove(&heard);
+    listener.hear(&topic(&heard, "reading"), "").await;
+    listener.forget();
+    birth().await;
+    listener.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+    let again: Vec<_> = listener.all().into_iter().filter(|(topic, _)| topic.contains("dlt645_")).collect();
+    assert!(again.is_empty(), "Home Assistant was there: {again:?}");
+    let late = Listener::on(port, "#").await;
+    late.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+    assert!(late.all().iter().all(|(topic, _)| !topic.contains("dlt645_")), "{:?}", late.all());
+    edge.stop().await;
+}
+
+#[tokio::test]
 async fn a_removed_device_leaves_nothing_behind() {
     let port = free_port();
     let _broker = Mosquitto::start(port, None).await;
