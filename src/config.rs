@@ -133,26 +133,27 @@ impl Config {
     }
 }
 
-fn lines(context: &Context<'_>, lines: &[file::Line]) -> Result<Vec<LineConfig>, ConfigError> {
+fn lines(context: &Context<'_>, lines: &[file::Line<'_>]) -> Result<Vec<LineConfig>, ConfigError> {
     let mut names: BTreeSet<LineName> = BTreeSet::new();
     let mut ports: BTreeSet<&str> = BTreeSet::new();
     let mut files: BTreeSet<&Path> = BTreeSet::new();
     let mut configs = Vec::new();
     for line in lines {
         let config = dialects::line(context, line)?;
-        if let Some(capture) = &line.capture {
+        let keys = &line.common;
+        if let Some(capture) = &keys.capture {
             recording(context, capture, &config.port)?;
             if !files.insert(capture.get_ref()) {
                 return Err(context.wrong(capture, "another line is recorded there already"));
             }
         }
-        if !ports.insert(line.port.get_ref()) {
-            let text = format!("port `{}` belongs to another line already", line.port.get_ref());
-            return Err(context.wrong(&line.port, text));
+        if !ports.insert(keys.port.get_ref()) {
+            let text = format!("port `{}` belongs to another line already", keys.port.get_ref());
+            return Err(context.wrong(&keys.port, text));
         }
         if !names.insert(config.name.clone()) {
             let text = format!("a line is called `{}` already; give each a `name`", config.name);
-            return Err(context.wrong(line.name.as_ref().unwrap_or(&line.dialect), text));
+            return Err(context.wrong(keys.name.as_ref().unwrap_or(&keys.dialect), text));
         }
         configs.push(config);
     }
@@ -226,18 +227,29 @@ fn embedded(context: &Context<'_>, embedded: &file::Embedded) -> Result<BrokerCh
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::dlt645;
 
-    fn parse(text: &str) -> Result<Config, ConfigError> {
-        let read = |path: &Path| match path.to_str() {
+    fn files(path: &Path) -> io::Result<String> {
+        match path.to_str() {
             Some("secret") => Ok("020637\nnot this line\n".to_owned()),
             Some("empty") => Ok(String::new()),
             _ => Err(io::ErrorKind::NotFound.into()),
-        };
-        Config::parse(text, std::iter::empty(), &read)
+        }
     }
 
-    fn refused(text: &str, position: (usize, usize), part: &str) {
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, std::iter::empty(), &files)
+    }
+
+    /// What `read` makes of the first line of a text.
+    pub(super) fn with_context<T>(
+        text: &str,
+        read: impl FnOnce(&Context<'_>, &file::Line<'_>) -> Result<T, ConfigError>,
+    ) -> T {
+        let file = file::read(text).expect("it is right");
+        read(&Context { text, read: &files }, &file.line[0]).expect("it is right")
+    }
+
+    pub(super) fn refused(text: &str, position: (usize, usize), part: &str) {
         let error = parse(text).expect_err(text);
         assert_eq!(error.position, Some(position), "{error}");
         assert!(error.text.contains(part), "{error}");
@@ -270,16 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_takes_its_dialects_name_and_its_meters_their_options() {
-        let device = "[[line.device]]\naddress = \"4711\"\nname = \"Kettle\"\npassword_file = \"secret\"\nclose = \"hand\"\n";
-        let config = parse(&format!("{LINE}baud = 9600\n{device}")).expect("it is right");
-        let line = &config.lines[0];
-        assert_eq!((line.name.as_str(), line.options.baud), ("dlt645", 9600));
-        assert_eq!(&*line.devices[0].target.address, "000000004711");
-        let meter = &line.options.devices["000000004711"];
-        assert_eq!(meter.closing, dlt645::Closing::Hand);
-        assert_eq!(meter.password, dlt645::Password::parse("020637").expect("a password"));
-        assert!(!line.options.discover, "named meters are not looked for");
+    fn a_line_takes_its_dialects_name() {
+        for dialect in ["dlt645", "insteon"] {
+            let config = parse(&LINE.replace("dlt645", dialect)).expect("it is right");
+            assert_eq!((config.lines[0].name.as_str(), config.lines[0].dialect.name()), (dialect, dialect));
+            assert_eq!(config.lines[0].setup().0.dialect, dialect);
+        }
     }
 
     #[test]
@@ -295,23 +303,10 @@ mod tests {
         refused(&format!("{LINE}capture = \"\"\n"), (4, 11), "recorded into");
         let itself = "[[line]]\ndialect = \"dlt645\"\nport = \"replay:a\"\ncapture = \"a\"\n";
         refused(itself, (4, 11), "replayed from");
-        refused(&format!("{LINE}baud = 1\n"), (4, 8), "300");
-        refused(&format!("{LINE}medium = \"air\"\n"), (4, 10), "`rs485`");
-        refused(&format!("{LINE}periods = {{ powr = 3 }}\n"), (4, 20), "`power`");
-        refused(&format!("{LINE}[[line.device]]\naddress = \"12x\"\n"), (5, 11), "12x");
-        refused(&format!("{LINE}[[line.device]]\naddress = \"1\"\nclose = \"soft\"\n"), (6, 9), "`hand`");
-        refused(
-            &format!("{LINE}[[line.device]]\naddress = \"1\"\npassword_file = \"gone\"\n"),
-            (6, 17),
-            "gone",
-        );
-        refused(
-            &format!("{LINE}[[line.device]]\naddress = \"1\"\npassword_file = \"empty\"\n"),
-            (6, 17),
-            "empty",
-        );
-        let twice = format!("{LINE}[[line.device]]\naddress = \"1\"\n[[line.device]]\naddress = \"0001\"\n");
-        refused(&twice, (7, 11), "stands on this line already");
+        refused("[line]\ndialect = \"dlt645\"\nport = \"a\"\n", (1, 1), "[[line]]");
+        refused("line = [3]\n", (1, 9), "[[line]]");
+        refused(&format!("{LINE}device = \"a\"\n"), (4, 10), "[[line.device]]");
+        refused(&format!("{LINE}[[line.device]]\nname = \"Kettle\"\n"), (4, 1), "`address`");
         refused(&format!("{LINE}{LINE}"), (6, 8), "another line");
         let other = LINE.replace("USB0", "USB1");
         let both = format!("{LINE}capture = \"a\"\n{other}name = \"b\"\ncapture = \"a\"\n");

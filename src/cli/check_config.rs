@@ -15,7 +15,7 @@ pub fn run(file: &ConfigFile, out: &mut impl Write) -> anyhow::Result<ExitCode> 
     writeln!(out, "{}: good", path.display())?;
     for line in &config.lines {
         let devices = match line.device_count() {
-            0 => "devices by discovery".to_owned(),
+            0 if line.discovers() => "devices by discovery".to_owned(),
             1 => "1 device".to_owned(),
             count => format!("{count} devices"),
         };

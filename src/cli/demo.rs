@@ -1,4 +1,5 @@
-//! `plugline demo`: simulated meters behind a real pty, the whole gateway in front of them, a broker of its own.
+//! `plugline demo`: simulated meters and INSTEON devices behind real ptys, the whole gateway in front of them, a broker
+//! of its own.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -7,24 +8,17 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
-use plugline_simulator::{Bus, Front, House, Pty, demo_house};
 use tokio::sync::oneshot;
 
 use crate::cli::gateway::told_to_stop;
 use crate::config::Config;
 use crate::run::Addresses;
 
-/// Seed of the simulated house: the same appliances at every start.
-const SEED: u64 = 4711;
+mod scene;
 
-/// Baud rate of the simulated adapter, as carrier adapters have it; its airtime is simulated too.
-const BAUD: u32 = 9600;
-
-/// How often the meters' totals are written down, so that they do not fall when the demo is killed.
-const SAVE_PERIOD: Duration = Duration::from_secs(1);
+use scene::Scene;
 
 /// Where the API and the broker listen when nobody says and the port is free.
 const HTTP_PORT: u16 = 8480;
@@ -32,9 +26,6 @@ const MQTT_PORT: u16 = 1883;
 
 /// Name of the abstract socket that the demo with the usual ports holds; it goes with its program.
 const USUAL_PORTS: &str = "plugline-demo";
-
-/// The file with the meters' totals and relays, in the state folder.
-const HOUSE_FILE: &str = "demo-house";
 
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -95,11 +86,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // First of all, so that a signal during the start is no kill that leaves the folder behind.
     let stop = told_to_stop()?;
     let state = StateFolder::make(arguments.state)?;
-    let front = start_meters(&state.path).context("the simulated meters")?;
+    let scene = Scene::start(&state.path).context("the simulated devices")?;
     let ports = Ports::choose();
-    let config = configuration(&state.path, &front, &ports, (arguments.http, arguments.mqtt.as_deref()))?;
+    let config = configuration(&state.path, &scene, &ports, (arguments.http, arguments.mqtt.as_deref()))?;
     let (ready, up) = oneshot::channel();
-    let serial = front.path();
+    let serial = scene.ports();
     let (state_path, json) = (state.path.clone(), arguments.json);
     let announced = tokio::spawn(async move {
         match up.await {
@@ -109,54 +100,18 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     });
     tokio::select! {
         ended = crate::run::run(config, ready, stop) => ended?,
-        () = save_for_ever(&front, &state.path) => {}
+        () = scene.save_for_ever() => {}
     }
     announced.await??;
-    front.with_bus(|bus| save(bus, &state.path))?;
-    front.stop();
+    scene.save()?;
+    // The ports go before their folder does.
+    drop(scene);
     Ok(ExitCode::SUCCESS)
-}
-
-fn start_meters(state: &Path) -> anyhow::Result<Front> {
-    let mut meters = demo_house(SEED);
-    match std::fs::read_to_string(state.join(HOUSE_FILE)) {
-        Ok(text) => {
-            let house = House::load(&text).map_err(|error| anyhow::anyhow!("{HOUSE_FILE}: {error}"))?;
-            meters = house.restore(meters);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).context(HOUSE_FILE),
-    }
-    let bus = Bus::new(SEED, meters).with_baud(BAUD);
-    let pty = Pty::open(Some(&state.join("serial")))?;
-    Ok(Front::start(bus, pty)?)
-}
-
-fn save(bus: &mut Bus, state: &Path) -> io::Result<()> {
-    let (file, next) = (state.join(HOUSE_FILE), state.join(format!("{HOUSE_FILE}.next")));
-    std::fs::write(&next, House::of(bus.meters()).save())?;
-    std::fs::rename(next, file)
-}
-
-/// Never ends: a full disk is the gateway's to tell, and the meters go on without it.
-async fn save_for_ever(front: &Front, state: &Path) {
-    let mut turns = tokio::time::interval(SAVE_PERIOD);
-    let mut failing = false;
-    loop {
-        turns.tick().await;
-        let saved = front.with_bus(|bus| save(bus, state));
-        if let Err(error) = &saved
-            && !failing
-        {
-            tracing::warn!(%error, "the meters' totals cannot be written down; trying on");
-        }
-        failing = saved.is_err();
-    }
 }
 
 fn configuration(
     state: &Path,
-    front: &Front,
+    scene: &Scene,
     ports: &Ports,
     (http, broker): (Option<SocketAddr>, Option<&str>),
 ) -> anyhow::Result<Config> {
@@ -165,21 +120,8 @@ fn configuration(
         Some(url) => format!("[mqtt]\nbroker = {}\n", quoted(url)),
         None => format!("[mqtt.embedded]\nlisten = \"{}\"\n", ports.free_or_any(MQTT_PORT)),
     };
-    let devices = front.with_bus(|bus| {
-        let meters = bus.meters().iter();
-        let tables = meters.map(|meter| {
-            format!("[[line.device]]\naddress = \"{}\"\nname = {}\n", meter.address(), quoted(meter.name()))
-        });
-        tables.collect::<String>()
-    });
-    let text = format!(
-        "[http]\nlisten = \"{http}\"\n\n{broker}\n[store]\ndir = {dir}\n\n[[line]]\ndialect = \"dlt645\"\n\
-         port = {port}\nbaud = {BAUD}\n\
-         periods = {{ power = 3, relay = 5, current = 5, energy = 10, voltage = 10, power_factor = 15, frequency = 15 }}\n\
-         {devices}",
-        dir = quoted(&state.display().to_string()),
-        port = quoted(&front.path().display().to_string()),
-    );
+    let dir = quoted(&state.display().to_string());
+    let text = format!("[http]\nlisten = \"{http}\"\n\n{broker}\n[store]\ndir = {dir}\n\n{}", scene.lines());
     let mut config = Config::parse(&text, std::iter::empty(), &|path| std::fs::read_to_string(path))
         .context("the demo's own configuration")?;
     config.mqtt.clear_at_end = true;
@@ -211,12 +153,13 @@ impl Ports {
     }
 }
 
-fn announce(addresses: &Addresses, serial: &Path, state: &Path, json: bool) -> io::Result<()> {
+fn announce(addresses: &Addresses, serial: &[PathBuf], state: &Path, json: bool) -> io::Result<()> {
     let http = format!("http://{}", addresses.http);
     let mut out = io::stdout().lock();
     if json {
+        let serial: Vec<String> = serial.iter().map(|path| path.display().to_string()).collect();
         let line = serde_json::json!({
-            "http": http, "mqtt": addresses.mqtt, "serial": [serial.display().to_string()],
+            "http": http, "mqtt": addresses.mqtt, "serial": serial,
             "state": state.display().to_string(),
         });
         writeln!(out, "{line}")?;
@@ -224,10 +167,13 @@ fn announce(addresses: &Addresses, serial: &Path, state: &Path, json: bool) -> i
     }
     let (_, place) = addresses.mqtt.split_once("://").unwrap_or_default();
     let (host, port) = place.rsplit_once(':').unwrap_or_default();
-    writeln!(out, "A house with three simulated DL/T 645 meters is running.\n")?;
+    writeln!(out, "A house with three simulated DL/T 645 meters, and with two outlets, a dual outlet and")?;
+    writeln!(out, "an energy meter of INSTEON, is running.\n")?;
     writeln!(out, "  HTTP    {http}")?;
     writeln!(out, "  MQTT    {}", addresses.mqtt)?;
-    writeln!(out, "  serial  {}", serial.display())?;
+    for path in serial {
+        writeln!(out, "  serial  {}", path.display())?;
+    }
     writeln!(out, "  state   {}\n", state.display())?;
     writeln!(out, "Try, in another terminal:\n")?;
     writeln!(out, "  curl -N -H 'Accept: text/event-stream' '{http}/v1/events'")?;

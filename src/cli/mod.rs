@@ -34,7 +34,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// The whole system on simulated meters behind a real pty; nothing else needed
+    /// The whole system on simulated devices behind real ptys; nothing else needed
     Demo(demo::Arguments),
     /// The gateway
     Run(ConfigFile),

@@ -1,10 +1,13 @@
 //! The configuration file as written: its tables and keys, environment overrides, and where an error stands. Pure.
+//!
+//! Of a line and its devices it knows the keys that every dialect has; the others are kept for the dialect to read.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// Prefix of environment variables that override keys: `PLUGLINE__HTTP__LISTEN`.
 const ENV_PREFIX: &str = "PLUGLINE__";
@@ -12,10 +15,11 @@ const ENV_PREFIX: &str = "PLUGLINE__";
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct File {
+pub(super) struct File<'t> {
     pub(super) http: Http,
     pub(super) mqtt: Mqtt,
-    pub(super) line: Vec<Line>,
+    #[serde(deserialize_with = "read_later")]
+    pub(super) line: Vec<Line<'t>>,
     pub(super) store: Store,
     pub(super) site: Site,
 }
@@ -54,33 +58,72 @@ pub(super) struct User {
     pub(super) password_file: Spanned<PathBuf>,
 }
 
+/// A `[[line]]`.
+#[derive(Debug)]
+pub(super) struct Line<'t> {
+    pub(super) common: LineKeys,
+    /// What else stands in it.
+    pub(super) keys: Keys<'t>,
+    pub(super) device: Vec<Device<'t>>,
+}
+
+/// Keys of every line.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Line {
+pub(super) struct LineKeys {
     pub(super) name: Option<Spanned<String>>,
     pub(super) dialect: Spanned<String>,
     pub(super) port: Spanned<String>,
     pub(super) capture: Option<Spanned<PathBuf>>,
-    pub(super) baud: Option<Spanned<u32>>,
-    pub(super) medium: Option<Spanned<String>>,
-    pub(super) wake_up: Option<Spanned<u8>>,
-    pub(super) expiry: Option<Spanned<String>>,
-    #[serde(default)]
-    pub(super) periods: BTreeMap<String, Spanned<u32>>,
-    #[serde(default)]
-    pub(super) device: Vec<Device>,
 }
 
+/// A `[[line.device]]`.
+#[derive(Debug)]
+pub(super) struct Device<'t> {
+    pub(super) common: DeviceKeys,
+    /// What else stands in it.
+    pub(super) keys: Keys<'t>,
+}
+
+/// Keys of every device.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Device {
+pub(super) struct DeviceKeys {
     pub(super) address: Spanned<String>,
     pub(super) name: Option<String>,
-    pub(super) password_file: Option<Spanned<PathBuf>>,
-    pub(super) operator: Option<Spanned<String>>,
-    pub(super) close: Option<Spanned<String>>,
-    pub(super) relay: Option<bool>,
-    pub(super) export: Option<bool>,
+}
+
+/// Names of the keys of [`LineKeys`].
+pub(super) const LINE_KEYS: [&str; 4] = ["name", "dialect", "port", "capture"];
+/// Names of the keys of [`DeviceKeys`].
+pub(super) const DEVICE_KEYS: [&str; 2] = ["address", "name"];
+
+/// Keys of one table that were not read yet.
+#[derive(Clone, Debug)]
+pub(super) struct Keys<'t>(Spanned<DeTable<'t>>);
+
+impl Keys<'_> {
+    /// Their names, each where it stands.
+    pub(super) fn names(&self) -> impl Iterator<Item = Spanned<&str>> {
+        let names = self.0.get_ref().iter();
+        names.map(|(name, _)| Spanned::new(name.span(), name.get_ref().as_ref()))
+    }
+
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for keys that are missing and values of the wrong type.
+    pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, ConfigError> {
+        let table = toml::de::Deserializer::from(self.0.clone());
+        T::deserialize(table).map_err(|error| from_toml(text, &error))
+    }
+
+    /// Takes keys out, as far as they are there.
+    fn split_off(&mut self, names: &[&str]) -> Self {
+        let mut taken = DeTable::new();
+        for name in names {
+            taken.extend(self.0.get_mut().remove_entry(*name));
+        }
+        Self(Spanned::new(self.0.span(), taken))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,9 +167,44 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 /// Reads the text of a file.
 ///
 /// # Errors
-/// [`ConfigError`] for bad TOML, unknown keys (with the nearest known one) and values of the wrong type.
-pub(super) fn read(text: &str) -> Result<File, ConfigError> {
-    toml::from_str(text).map_err(|error| from_toml(text, &error))
+/// [`ConfigError`] for bad TOML, unknown keys (with the nearest known one) and values of the wrong type. Keys of
+/// dialects are not read yet.
+pub(super) fn read(text: &str) -> Result<File<'_>, ConfigError> {
+    let wrong = |error| from_toml(text, &error);
+    let root = DeTable::parse(text).map_err(wrong)?;
+    let lines = root.get_ref().get("line").cloned();
+    let mut file = File::deserialize(toml::de::Deserializer::from(root)).map_err(wrong)?;
+    for mut keys in lines.map_or_else(|| Ok(Vec::new()), |lines| tables(text, lines, "[[line]]"))? {
+        let devices = keys.split_off(&["device"]).0.into_inner().into_iter().next();
+        let common = keys.split_off(&LINE_KEYS).read(text)?;
+        let mut device = Vec::new();
+        for mut keys in
+            devices.map_or_else(|| Ok(Vec::new()), |(_, devices)| tables(text, devices, "[[line.device]]"))?
+        {
+            device.push(Device { common: keys.split_off(&DEVICE_KEYS).read(text)?, keys });
+        }
+        file.line.push(Line { common, keys, device });
+    }
+    Ok(file)
+}
+
+fn read_later<'de, 't, D: Deserializer<'de>>(lines: D) -> Result<Vec<Line<'t>>, D::Error> {
+    IgnoredAny::deserialize(lines).map(|_| Vec::new())
+}
+
+/// The tables of an array of tables.
+fn tables<'t>(text: &str, array: Spanned<DeValue<'t>>, written: &str) -> Result<Vec<Keys<'t>>, ConfigError> {
+    let wrong = |span: std::ops::Range<usize>| ConfigError {
+        position: Some(position(text, span.start)),
+        text: format!("wanted a table headed `{written}`"),
+    };
+    let span = array.span();
+    let DeValue::Array(array) = array.into_inner() else { return Err(wrong(span)) };
+    let table = |value: Spanned<DeValue<'t>>| match (value.span(), value.into_inner()) {
+        (span, DeValue::Table(table)) => Ok(Keys(Spanned::new(span, table))),
+        (span, _) => Err(wrong(span)),
+    };
+    array.into_iter().map(table).collect()
 }
 
 /// The variables that override keys.
@@ -184,10 +262,21 @@ fn nearest(message: &str) -> Option<&str> {
     words.max_by(|a, b| strsim::jaro_winkler(given, a).total_cmp(&strsim::jaro_winkler(given, b)))
 }
 
+/// That nobody knows a key, with the nearest of those that are known.
+pub(super) fn unknown(given: &str, known: &[&str]) -> String {
+    let message = format!("unknown field `{given}`, expected one of {}", listed(known));
+    let hint = nearest(&message).unwrap_or_default();
+    format!("{message}; did you mean `{hint}`?")
+}
+
+/// Words between commas.
+pub(super) fn listed(words: &[&str]) -> String {
+    format!("`{}`", words.join("`, `"))
+}
+
 /// The nearest of `known` to a word that is none of them.
 pub(super) fn suggest(given: &str, known: &[&str]) -> String {
-    let listed = known.join("`, `");
-    format!("`{given}` is not one of `{listed}`")
+    format!("`{given}` is not one of {}", listed(known))
 }
 
 #[cfg(test)]

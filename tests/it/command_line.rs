@@ -71,6 +71,43 @@ async fn a_wrong_configuration_is_refused_where_it_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_line_of_insteon_is_explained_and_refused_like_any_other() {
+    let line = "[[line]]\ndialect = \"insteon\"\nport = \"/dev/ttyUSB0\"\n";
+    let told = check(line).await;
+    assert!(
+        told.out.contains("line insteon: insteon on /dev/ttyUSB0, 0 devices"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let device = |more: &str| format!("{line}[[line.device]]\naddress = \"2C.0D.11\"\n{more}\n");
+    let told = check(&device("kind = \"dual\"\nname = \"Shelf\"")).await;
+    assert!(told.code == Some(0) && told.out.contains("2 devices"), "{}{}", told.out, told.err);
+    let twice = device("kind = \"dual\"\n[[line.device]]\naddress = \"2c0d11\"\nchannel = 2");
+    for (text, parts) in [
+        (
+            format!("{line}baud = 19200\n"),
+            ["line 4, column 1", "`baud` belongs to a line of dialect `dlt645`"],
+        ),
+        (format!("{line}periods = {{ meter = 1 }}\n"), ["line 4, column 21", "5 s and more"]),
+        (format!("{line}[[line.device]]\naddress = \"1A777\"\n"), ["line 5, column 11", "1A.77.7B"]),
+        (device("kind = \"lamp\""), ["line 6, column 8", "`outlet`, `dual` or `meter`"]),
+        (device("password_file = \"x\""), ["line 6, column 1", "one of `insteon` takes `address`, `name`"]),
+        (twice, ["line 8, column 11", "2c0d11 with channel 2 stands on this line already"]),
+        (
+            format!("{GOOD}tries = 3\n"),
+            ["line 4, column 1", "`tries` belongs to a line of dialect `insteon`"],
+        ),
+    ] {
+        let told = check(&text).await;
+        assert_eq!((told.code, told.out.as_str()), (Some(1), ""), "{text}");
+        for part in parts {
+            assert!(told.err.contains(part), "{part} in {}", told.err);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_that_is_not_there_is_looked_for_in_the_named_places() {
     let folder = tempfile::tempdir().expect("a folder");
     for verb in ["check-config", "run"] {

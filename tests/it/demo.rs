@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::gateway::{
     DESK, FRIDGE, Feed, KETTLE, Numbered, Program, check_again, curl, get, numbered, plugline, port_of, seq,
-    subscribe, switch, within,
+    subscribe, switch, until, within,
 };
 use crate::parts::{Mosquitto, PATIENCE, free_port};
 
@@ -29,11 +29,19 @@ impl Demo {
         let line = program.out.first("a line of JSON", |_| true).await;
         let line: Value = serde_json::from_str(&line).expect("the first line is JSON");
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {line}")).to_owned();
-        let serial = text(&line["serial"][0]);
-        assert!(Path::new(&serial).exists(), "{line}");
+        let serial = line["serial"].as_array().expect("a list");
+        assert_eq!(serial.len(), 2, "{line}");
+        assert!(serial.iter().all(|port| Path::new(&text(port)).exists()), "{line}");
         Self { program, http: text(&line["http"]), mqtt: text(&line["mqtt"]), state: text(&line["state"]) }
     }
 }
+
+/// The demo's INSTEON devices: two outlets, both halves of a dual one, a meter.
+const LAMP: &str = "insteon_1a777b";
+const RADIO: &str = "insteon_1a7810";
+const TOP: &str = "insteon_2c0d11";
+const BOTTOM: &str = "insteon_2c0d11_2";
+const FREEZER: &str = "insteon_1987b7";
 
 fn is_reading(event: &Value) -> bool {
     event["kind"] == "reading"
@@ -73,6 +81,35 @@ async fn readings_move_on_every_way_out_within_seconds() {
     assert_eq!(demo.program.stop("INT").await.code(), Some(0));
     // Both streams end with it; so does `events | head`.
     stream.out.end().await;
+}
+
+#[tokio::test]
+async fn the_insteon_line_of_the_demo_is_heard_and_switched() {
+    let demo = Demo::start(&[]).await;
+    let mut feed = Feed::after(&demo.http, "earliest");
+    let all = subscribe(port_of(&demo.mqtt), "mqttv5");
+    let figures =
+        |event: &Value| event["data"]["power_w"].is_number() && event["data"]["energy_kwh"].is_number();
+    feed.next("figures", |event| event["device"] == FREEZER && figures(event)).await;
+    for (device, relay) in [(LAMP, "ON"), (RADIO, "OFF"), (TOP, "OFF"), (BOTTOM, "OFF")] {
+        all.out.has(&format!("device/{device}/relay {relay}")).await;
+    }
+    all.out.has(&format!("device/{FREEZER}/reading {{\"t\":")).await;
+    for device in [LAMP, RADIO, TOP, FREEZER] {
+        all.out.has(&format!("homeassistant/device/plugline_{device}/config {{")).await;
+    }
+    assert_eq!(switch(&demo.http, BOTTOM, true).await["state"], "confirmed");
+    all.out.has(&format!("device/{BOTTOM}/relay ON")).await;
+    let devices = get(&format!("{}/v1/devices", demo.http)).await;
+    let named = |id: &str| {
+        let devices = devices["devices"].as_array().expect("a list");
+        let device = devices.iter().find(|device| device["id"] == id).unwrap_or_else(|| panic!("no {id}"));
+        (device["name"].as_str().expect("a name").to_owned(), device["state"]["relay"].clone())
+    };
+    assert_eq!(named(TOP), ("Shelf, top".into(), false.into()));
+    assert_eq!(named(BOTTOM), ("Shelf, bottom".into(), true.into()));
+    assert_eq!(named(FREEZER), ("Freezer".into(), Value::Null));
+    assert_eq!(demo.program.stop("INT").await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -212,8 +249,21 @@ async fn a_kept_demo_goes_on_after_a_kill_and_declares_what_is_missing() {
         feed.next("energy", |event| event["device"] == device && event["data"]["energy_kwh"].is_number())
             .await;
     }
+    feed.next("energy", |event| event["device"] == FREEZER && event["data"]["energy_kwh"].is_number()).await;
     assert_eq!(switch(&demo.http, DESK, false).await["state"], "confirmed");
+    assert_eq!(switch(&demo.http, BOTTOM, true).await["state"], "confirmed");
     feed.next("a reading after it", is_reading).await;
+    // It is written down each second.
+    for (file, device, relays) in
+        [("demo-house", "000000004713=", ",open"), ("demo-shelf", "2c0d11=", ",off,on")]
+    {
+        until(relays, || async {
+            let text = std::fs::read_to_string(folder.path().join(file)).unwrap_or_default();
+            let written = text.lines().any(|line| line.starts_with(device) && line.ends_with(relays));
+            written.then_some(())
+        })
+        .await;
+    }
     let before = Stand::of(&demo).await;
     demo.program.kill().await;
 
@@ -221,10 +271,13 @@ async fn a_kept_demo_goes_on_after_a_kill_and_declares_what_is_missing() {
     let energy = |event: &Value| event["data"]["energy_kwh"].is_number();
     let mut feed = Feed::now(&demo.http).await;
     feed.next("energy again", energy).await;
+    feed.next("the shelf again", |event| event["device"] == BOTTOM && event["data"]["online"] == true).await;
     let gaps = compare(&before, &demo).await;
     assert_eq!(gaps.len(), 1, "a kill is declared once: {gaps:?}");
     let desk = get(&format!("{}/v1/devices/{DESK}", demo.http)).await;
     assert_eq!(desk["state"]["relay"], false, "the relay stays where it was");
+    let bottom = get(&format!("{}/v1/devices/{BOTTOM}", demo.http)).await;
+    assert_eq!(bottom["state"]["relay"], true, "so does the outlet");
 
     let before = Stand::of(&demo).await;
     assert_eq!(demo.program.stop("TERM").await.code(), Some(0));
@@ -232,5 +285,7 @@ async fn a_kept_demo_goes_on_after_a_kill_and_declares_what_is_missing() {
     Feed::now(&demo.http).await.next("energy again", energy).await;
     assert_eq!(compare(&before, &demo).await, gaps, "a clean stop leaves no gap");
     assert_eq!(demo.program.stop("INT").await.code(), Some(0));
-    assert!(folder.path().join("demo-house").exists(), "the folder was given, so it stays");
+    for file in ["demo-house", "demo-shelf"] {
+        assert!(folder.path().join(file).exists(), "the folder was given, so {file} stays");
+    }
 }
