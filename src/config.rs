@@ -14,7 +14,7 @@ mod file;
 mod place;
 mod tls;
 
-pub use dialects::{Dialect, LineConfig};
+pub use dialects::{Dialect, LineConfig, Shown, note};
 pub use file::ConfigError;
 pub use place::{AS_RECORDED, Pace, Place};
 
