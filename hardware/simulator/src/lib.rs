@@ -29,6 +29,7 @@ pub mod figures;
 pub mod front;
 pub mod house;
 pub mod insteon;
+pub mod mains;
 pub mod meter;
 pub mod pty;
 mod random;
