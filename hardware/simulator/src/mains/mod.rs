@@ -14,13 +14,16 @@
 //! assert_eq!(&*line.poll_delivery().expect("node 0 hears it").bytes, b"hello");
 //! ```
 
+pub mod csma;
 mod line;
 mod noise;
 mod phy;
 mod reception;
+mod slots;
 mod wiring;
 
 pub use line::{Delivery, FRAME_BYTES_MAX, Line, Refused, Setup, Stats, Truth, dealt_phases};
 pub use noise::{Noise, Shape, Source};
 pub use phy::Phy;
+pub use slots::Slots;
 pub use wiring::{LEVEL, Node, Phase, Rule, Wiring};
