@@ -16,6 +16,7 @@
 
 pub mod csma;
 mod line;
+pub mod modem;
 mod noise;
 mod phy;
 mod reception;
