@@ -2,6 +2,7 @@
 //!
 //! Vocabulary: `protocol-spec/README.md` (quantities) and `protocol-spec/http.md` (ids, Device).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -277,6 +278,42 @@ pub struct Abilities {
     pub relay: bool,
     /// It can be dimmed.
     pub dim: bool,
+    /// It can show itself: by a beep, a lamp.
+    pub identify: bool,
+}
+
+/// What a person chose about a device, by the names of its line's options.
+pub type DeviceOptions = BTreeMap<Arc<str>, OptionValue>;
+
+/// The value of an option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionValue {
+    /// Yes or no.
+    Flag(bool),
+    /// One of several words.
+    Word(Arc<str>),
+}
+
+/// An option that devices of a dialect have: one row of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionRow {
+    /// Its name, as in the configuration.
+    pub name: &'static str,
+    /// What it may be; empty for yes or no.
+    pub words: &'static [&'static str],
+    /// What it does, in half a sentence.
+    pub about: &'static str,
+}
+
+impl OptionRow {
+    /// The value may stand there.
+    #[must_use]
+    pub fn allows(&self, value: &OptionValue) -> bool {
+        match value {
+            OptionValue::Flag(_) => self.words.is_empty(),
+            OptionValue::Word(word) => self.words.contains(&&**word),
+        }
+    }
 }
 
 /// A quantity that a device gives, and how often.
@@ -348,6 +385,8 @@ pub struct Device {
     pub last_seen_unix_ms: Option<i64>,
     /// The newest value of every quantity that has not aged out.
     pub last_reading: Option<StampedReading>,
+    /// What a person chose beside the configuration.
+    pub options: DeviceOptions,
     /// Of `energy` and `energy_export`; not shown.
     pub carry_over: [CarryOver; 2],
     /// Set when the configuration names it; not shown.

@@ -5,11 +5,15 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::device::{Decimal, Device, Identity, Reading, StampedReading};
+use crate::device::{
+    Abilities, Decimal, Device, DeviceId, DeviceOptions, Identity, LineName, OptionValue, Reading,
+    StampedReading,
+};
 use crate::hub::LineHealth;
 use crate::hub::command::{Action, Command, STATES};
-use crate::hub::feed::{Body, Change, Event, GapReason, GatewayEvent};
-use crate::line::{Cause, Outcome};
+use crate::hub::feed::{Body, Change, Event, GapReason, GatewayEvent, JoiningNews};
+use crate::hub::joining::JoiningWindow;
+use crate::line::{Cause, Joins, Outcome};
 
 /// RFC 3339 in UTC with milliseconds.
 #[must_use]
@@ -96,15 +100,63 @@ impl Serialize for DeviceView<'_> {
         map.serialize_entry("last_seen", &device.last_seen_unix_ms.map(time))?;
         map.serialize_entry("last_reading", &device.last_reading.map(ReadingView::from))?;
         map.serialize_entry("groups", &[(); 0])?;
+        map.serialize_entry("options", &options(&device.options))?;
         map.end()
     }
+}
+
+fn options(options: &DeviceOptions) -> Map<String, Value> {
+    let value = |value: &OptionValue| match value {
+        OptionValue::Flag(flag) => Value::from(*flag),
+        OptionValue::Word(word) => Value::from(&**word),
+    };
+    options.iter().map(|(name, chosen)| (name.to_string(), value(chosen))).collect()
+}
+
+/// A line's joining window, open or closed.
+#[must_use]
+pub fn joining(line: &LineName, window: &JoiningWindow) -> Value {
+    let joined: Vec<&str> = window.joined.iter().map(DeviceId::as_str).collect();
+    let mut view = json!({
+        "line": line.as_str(), "open": window.open,
+        "opened_at": time(window.opened_unix_ms), "closes_at": time(window.closes_unix_ms), "joined": joined,
+    });
+    if let Some(address) = &window.address {
+        view["code"] = (&**address).into();
+    }
+    if let Some((code, detail)) = &window.error {
+        view["error"] = json!({ "code": code, "detail": &**detail });
+    }
+    view
+}
+
+/// What people may do with a line, and whom else it hears.
+#[must_use]
+pub fn about_line(health: &LineHealth) -> Value {
+    let Joins { by_call, by_button, by_address } = health.joins;
+    let ways = [(by_call, "call"), (by_button, "button"), (by_address, "code")];
+    let ways: Vec<&str> = ways.into_iter().filter(|(able, _)| *able).map(|(_, way)| way).collect();
+    let options: Map<String, Value> = health
+        .options
+        .iter()
+        .map(|row| {
+            let allowed = if row.words.is_empty() { json!([true, false]) } else { json!(row.words) };
+            (row.name.to_owned(), json!({ "allowed": allowed, "about": row.about }))
+        })
+        .collect();
+    let mut view = line(health);
+    view["joins"] = json!(ways);
+    view["options"] = options.into();
+    view["foreign"] = health.foreign.iter().map(|address| Value::from(&**address)).collect();
+    view
 }
 
 /// Capability words of a device: relay, dim, then its quantities.
 #[must_use]
 pub fn capabilities(device: &Device) -> Vec<&'static str> {
-    let abilities = [(device.abilities.relay, "relay"), (device.abilities.dim, "dim")];
-    let able = abilities.iter().filter(|(able, _)| *able).map(|(_, word)| *word);
+    let Abilities { relay, dim, identify } = device.abilities;
+    let abilities = [(relay, "relay"), (dim, "dim"), (identify, "identify")];
+    let able = abilities.into_iter().filter(|(able, _)| *able).map(|(_, word)| word);
     able.chain(device.measured.iter().map(|measured| measured.quantity.row().name)).collect()
 }
 
@@ -241,6 +293,28 @@ fn gateway_event(about: &GatewayEvent, identity: &Identity) -> Value {
         GatewayEvent::ForeignDevice { line, address } => {
             json!({ "event": "foreign_device", "line": line.as_str(), "address": &**address })
         }
+        GatewayEvent::Joining { line, news } => {
+            let mut view = json!({ "event": "joining", "line": line.as_str() });
+            match news {
+                JoiningNews::Opened { closes_unix_ms } => {
+                    view["state"] = "open".into();
+                    view["closes_at"] = time(*closes_unix_ms).into();
+                }
+                JoiningNews::Joined { device } => {
+                    view["state"] = "joined".into();
+                    view["device"] = device.as_str().into();
+                }
+                JoiningNews::Failed { code, detail } => {
+                    view["state"] = "failed".into();
+                    view["error"] = json!({ "code": &**code, "detail": &**detail });
+                }
+                JoiningNews::Closed { reason } => {
+                    view["state"] = "closed".into();
+                    view["reason"] = (&**reason).into();
+                }
+            }
+            view
+        }
         GatewayEvent::ClockStep { step_ms } => json!({ "event": "clock_step", "step_ms": step_ms }),
         GatewayEvent::Gap { from, to, reason } => {
             let reason = match reason {
@@ -328,12 +402,13 @@ mod tests {
             dialect: "dlt645".into(),
             target: crate::device::Target { address: "000000004711".into(), channel: None },
             model: None,
-            abilities: crate::device::Abilities { relay: true, dim: false },
+            abilities: Abilities { relay: true, dim: false, identify: false },
             measured: Arc::new([crate::device::Measured { quantity: Quantity::Power, period: None }]),
             relay: None,
             online: None,
             last_seen_unix_ms: None,
             last_reading: None,
+            options: Default::default(),
             carry_over: Default::default(),
             configured: None,
         };

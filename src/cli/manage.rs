@@ -1,10 +1,10 @@
-//! `plugline add`, `rename`, `replace` and `remove`: the registry, by the HTTP API.
+//! `plugline add`, `rename`, `options`, `replace` and `remove`: the registry, by the HTTP API.
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use clap::Subcommand;
 
@@ -42,6 +42,17 @@ pub enum Verb {
         #[command(flatten)]
         gateway: Gateway,
     },
+    /// Choose options of a socket, or show those that are chosen
+    Options {
+        /// Its id, or its name
+        device: String,
+        /// `NAME=VALUE` each; `NAME=` takes a choice back. GET /v1/gateway lists what there is for each line
+        #[arg(value_name = "NAME=VALUE", value_parser = choice)]
+        choices: Vec<(String, Value)>,
+        /// Which gateway
+        #[command(flatten)]
+        gateway: Gateway,
+    },
     /// Put other hardware in a socket's place; id, name and energy total stay
     Replace {
         /// Its id, or its name
@@ -70,6 +81,7 @@ pub async fn run(verb: &Verb, out: &mut impl Write) -> anyhow::Result<ExitCode> 
     let gateway = match verb {
         Verb::Add { gateway, .. }
         | Verb::Rename { gateway, .. }
+        | Verb::Options { gateway, .. }
         | Verb::Replace { gateway, .. }
         | Verb::Remove { gateway, .. } => gateway,
     };
@@ -89,6 +101,16 @@ pub async fn run(verb: &Verb, out: &mut impl Write) -> anyhow::Result<ExitCode> 
             let path = path_of(&client, device).await?;
             (client.patch(&path, &json!({ "name": name })).await?.good()?, "renamed")
         }
+        Verb::Options { device, choices, .. } => {
+            let path = path_of(&client, device).await?;
+            let options: Map<String, Value> = choices.iter().cloned().collect();
+            let device = if options.is_empty() {
+                client.get(&path, Duration::ZERO).await?.good()?
+            } else {
+                client.patch(&path, &json!({ "options": options })).await?.good()?
+            };
+            return tell_options(&device, gateway.json, out);
+        }
         Verb::Replace { device, address, .. } => {
             let path = format!("{}/replace", path_of(&client, device).await?);
             (client.post(&path, &json!({ "address": address }), Duration::ZERO).await?.good()?, "replaced")
@@ -106,6 +128,36 @@ pub async fn run(verb: &Verb, out: &mut impl Write) -> anyhow::Result<ExitCode> 
 async fn path_of(client: &Client, device: &str) -> anyhow::Result<String> {
     let devices = known(client).await?;
     Ok(format!("/v1/devices/{}", id(find(&devices, device)?)))
+}
+
+/// `relay=false`, `kind=dual`; without a value, the choice is taken back.
+fn choice(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
+    let value = match value {
+        "" => Value::Null,
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        word => Value::from(word),
+    };
+    Ok((name.to_owned(), value))
+}
+
+fn tell_options(device: &Value, json: bool, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    if json {
+        writeln!(out, "{device}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let name = printable(device["name"].as_str().unwrap_or_default());
+    let options = device["options"].as_object().cloned().unwrap_or_default();
+    let told: Vec<String> = options
+        .iter()
+        .map(|(name, value)| {
+            format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), printable))
+        })
+        .collect();
+    let told = if told.is_empty() { "none chosen".to_owned() } else { told.join(" ") };
+    writeln!(out, "{name} ({}): {told}", id(device))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn tell(device: &Value, done: &str, json: bool, out: &mut impl Write) -> anyhow::Result<ExitCode> {

@@ -15,6 +15,7 @@ pub mod decode;
 pub mod demo;
 pub mod events;
 pub mod gateway;
+pub mod join;
 pub mod locate;
 pub mod logs;
 pub mod manage;
@@ -62,6 +63,18 @@ enum Verb {
     Off(SwitchArguments),
     /// Ask a socket for everything now
     Read(SwitchArguments),
+    /// Make a socket show itself, by a beep or its lamp
+    Identify {
+        /// Its id, or its name
+        device: String,
+        /// How long, 1 … 30 s
+        #[arg(long, default_value_t = 5)]
+        seconds: u16,
+        #[command(flatten)]
+        gateway: locate::Gateway,
+    },
+    /// Let new devices come to a line for a while
+    Join(join::Arguments),
     #[command(flatten)]
     Registry(manage::Verb),
     /// Follow the feed
@@ -137,6 +150,13 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::On(arguments) => switch(&arguments, Wanted::On, &mut out),
         Verb::Off(arguments) => switch(&arguments, Wanted::Off, &mut out),
         Verb::Read(arguments) => switch(&arguments, Wanted::Read, &mut out),
+        Verb::Identify { device, seconds, gateway } => {
+            let wanted = Wanted::Identify { seconds };
+            runtime()?.block_on(async {
+                switch::run(&gateway.client()?, wanted, &[device], gateway.json, &mut out).await
+            })
+        }
+        Verb::Join(arguments) => runtime()?.block_on(join::run(&arguments, &mut out)),
         Verb::Registry(verb) => runtime()?.block_on(manage::run(&verb, &mut out)),
         Verb::Events { since, gateway } => runtime()?
             .block_on(async { events::run(&gateway.client()?, &since, gateway.json, &mut out).await }),

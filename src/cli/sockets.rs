@@ -26,7 +26,23 @@ pub async fn run(client: &Client, json: bool, out: &mut impl Write) -> anyhow::R
     } else {
         write!(out, "{}", table(&devices))?;
     }
+    if !json {
+        let gateway = client.get("/v1/gateway", Duration::ZERO).await?.good()?;
+        write!(out, "{}", foreign(&gateway["lines"]))?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who else is heard, and how to take one in.
+fn foreign(lines: &Value) -> String {
+    let mut told = String::new();
+    for (line, about) in lines.as_object().into_iter().flatten() {
+        let heard = about["foreign"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for address in heard.map(printable) {
+            told.push_str(&format!("heard and not added: plugline add {line} {address}\n"));
+        }
+    }
+    told
 }
 
 fn table(devices: &[Value]) -> String {
@@ -74,6 +90,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn who_is_heard_and_not_added_is_told_with_the_way_to_add_it() {
+        let lines = json!({ "insteon": { "foreign": ["2c0d11"] }, "dlt645": { "foreign": [] } });
+        assert_eq!(foreign(&lines), "heard and not added: plugline add insteon 2c0d11\n");
+    }
 
     #[test]
     fn columns_line_up_and_what_was_not_heard_is_a_dash() {

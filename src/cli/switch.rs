@@ -1,4 +1,4 @@
-//! `plugline on`, `off` and `read`: commands to devices by id or name, and how each ended.
+//! `plugline on`, `off`, `read` and `identify`: commands to devices by id or name, and how each ended.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,6 +25,11 @@ pub enum Wanted {
     Off,
     /// Ask for every quantity now.
     Read,
+    /// Make it show itself.
+    Identify {
+        /// How long.
+        seconds: u16,
+    },
 }
 
 impl Wanted {
@@ -33,6 +38,7 @@ impl Wanted {
             Self::On => "on",
             Self::Off => "off",
             Self::Read => "read",
+            Self::Identify { .. } => "identify",
         }
     }
 
@@ -41,6 +47,7 @@ impl Wanted {
             Self::On => json!({ "command": "switch", "args": { "on": true } }),
             Self::Off => json!({ "command": "switch", "args": { "on": false } }),
             Self::Read => json!({ "command": "read" }),
+            Self::Identify { seconds } => json!({ "command": "identify", "args": { "seconds": seconds } }),
         }
     }
 }

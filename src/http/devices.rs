@@ -57,7 +57,12 @@ fn about<S: Source + Commands>(app: &App<S>) -> Object {
         .with("version", &*app.settings.version)
         .with("started_at", json::time(app.settings.started_unix_ms))
         .object("feed", feed)
-        .object("lines", lines(&app.source))
+        .object(
+            "lines",
+            app.source.lines().iter().fold(Object::default(), |all, health| {
+                all.with(health.line.as_str(), json::about_line(health))
+            }),
+        )
 }
 
 pub(super) async fn gateway<S: Source + Commands>(State(app): State<App<S>>) -> Response {

@@ -1,5 +1,6 @@
 //! Adding, renaming, replacing and removing devices. Spec: `protocol-spec/http.md`, Devices.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -13,7 +14,7 @@ use super::devices::find;
 use super::fields::{missing, object, only, wrong};
 use super::problem::Problem;
 use super::reply::{ok, read_json};
-use crate::device::{Device, DeviceId, LineName};
+use crate::device::{Device, LineName, OptionValue};
 use crate::hub::{Given, Request};
 use crate::json as views;
 use crate::source::{Commands, Source};
@@ -35,9 +36,7 @@ pub(super) async fn add<S: Source + Commands>(
 
 fn added<S: Commands>(source: &S, body: &Map<String, Value>) -> Result<Request, Problem> {
     only(body, "", &["line", "address", "channel", "name"])?;
-    let lines: Vec<Value> = source.lines().iter().map(|health| health.line.as_str().into()).collect();
-    let line = text(body, "line", &lines.clone().into())?;
-    let line = LineName::parse(&line).ok_or_else(|| wrong("line", &body["line"], lines.into()))?;
+    let line = line_name(source, body)?;
     let channel = match body.get("channel") {
         None | Some(Value::Null) => None,
         Some(value) => {
@@ -51,15 +50,47 @@ fn added<S: Commands>(source: &S, body: &Map<String, Value>) -> Result<Request, 
     Ok(Request::Add { line, address, channel, name })
 }
 
+/// The `line` of a body; that there is one of this name is the hub's to say.
+pub(super) fn line_name<S: Commands>(source: &S, body: &Map<String, Value>) -> Result<LineName, Problem> {
+    let lines: Vec<Value> = source.lines().iter().map(|health| health.line.as_str().into()).collect();
+    let line = text(body, "line", &lines.clone().into())?;
+    LineName::parse(&line).ok_or_else(|| wrong("line", &body["line"], lines.into()))
+}
+
 pub(super) async fn change<S: Source + Commands>(
     State(app): State<App<S>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (device, name) = one_text(&app.source, &id, &headers, body, "name").await?;
-    let device = asked(&app.source, Request::Rename { device, name }).await?;
+    let device = find(&app.source, &id)?.id.clone();
+    let body = read_json(&headers, body).await?;
+    let body = object(&body, "body")?;
+    only(body, "", &["name", "options"])?;
+    let name = body.get("name").map(|_| text(body, "name", &json!("text"))).transpose()?;
+    let options = body.get("options").map(options).transpose()?.unwrap_or_default();
+    if body.is_empty() {
+        return Err(missing("name", json!(["name", "options"])));
+    }
+    let device = asked(&app.source, Request::Change { device, name, options }).await?;
     Ok(ok(&views::device(&device)))
+}
+
+/// `null` takes a choice back.
+fn options(value: &Value) -> Result<BTreeMap<Arc<str>, Option<OptionValue>>, Problem> {
+    let options = object(value, "options")?.iter().map(|(name, value)| {
+        let chosen = match value {
+            Value::Null => None,
+            Value::Bool(flag) => Some(OptionValue::Flag(*flag)),
+            Value::String(word) => Some(OptionValue::Word(word.as_str().into())),
+            other => {
+                let field = format!("options.{name}");
+                return Err(wrong(&field, other, json!("true, false, a word or null")));
+            }
+        };
+        Ok((name.as_str().into(), chosen))
+    });
+    options.collect()
 }
 
 pub(super) async fn replace<S: Source + Commands>(
@@ -68,24 +99,13 @@ pub(super) async fn replace<S: Source + Commands>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (device, address) = one_text(&app.source, &id, &headers, body, "address").await?;
+    let device = find(&app.source, &id)?.id.clone();
+    let body = read_json(&headers, body).await?;
+    let body = object(&body, "body")?;
+    only(body, "", &["address"])?;
+    let address = text(body, "address", &json!("the address on the new device"))?;
     let device = asked(&app.source, Request::Replace { device, address }).await?;
     Ok(ok(&views::device(&device)))
-}
-
-/// A device, and the one field that is asked of it.
-async fn one_text<S: Commands>(
-    source: &S,
-    id: &str,
-    headers: &HeaderMap,
-    body: Body,
-    field: &str,
-) -> Result<(DeviceId, Arc<str>), Problem> {
-    let device = find(source, id)?.id.clone();
-    let body = read_json(headers, body).await?;
-    let body = object(&body, "body")?;
-    only(body, "", &[field])?;
-    Ok((device, text(body, field, &json!("text"))?))
 }
 
 pub(super) async fn remove<S: Source + Commands>(
@@ -104,7 +124,7 @@ async fn asked<S: Commands>(source: &S, request: Request) -> Result<Arc<Device>,
     }
 }
 
-fn text(body: &Map<String, Value>, field: &str, allowed: &Value) -> Result<Arc<str>, Problem> {
+pub(super) fn text(body: &Map<String, Value>, field: &str, allowed: &Value) -> Result<Arc<str>, Problem> {
     let value = body.get(field).ok_or_else(|| missing(field, allowed.clone()))?;
     value.as_str().map(Into::into).ok_or_else(|| wrong(field, value, allowed.clone()))
 }

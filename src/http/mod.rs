@@ -21,6 +21,7 @@ mod devices;
 mod events;
 mod fields;
 mod health;
+mod joining;
 mod manage;
 mod pen;
 mod poll;
@@ -108,6 +109,7 @@ fn router<S: Source + Commands>(app: App<S>) -> Router {
         )
         .route("/v1/devices/{id}/replace", post(manage::replace::<S>))
         .route("/v1/devices/{id}/commands", post(commands::create::<S>))
+        .route("/v1/joining", get(joining::list::<S>).post(joining::open::<S>).delete(joining::close::<S>))
         .route("/v1/commands/{id}", get(commands::show::<S>).delete(commands::cancel::<S>))
         .route("/v1/events", get(events::show::<S>))
         .route(SNAPSHOT, get(devices::snapshot::<S>))
@@ -124,7 +126,12 @@ Plugline gateway. What there is:
 
 GET    /v1/gateway                  the gateway and its lines
 GET    /v1/devices                  all devices
+POST   /v1/devices                  add one: {\"line\":\"insteon\",\"address\":\"1A.77.7B\"}
 GET    /v1/devices/{id}             one device
+PATCH  /v1/devices/{id}             {\"name\":\"Kettle\",\"options\":{…}}
+DELETE /v1/devices/{id}             forget it
+POST   /v1/devices/{id}/replace     other hardware in its place: {\"address\":\"2C.0D.11\"}
+GET    /v1/joining                  joining windows; POST {\"seconds\":60} opens one, DELETE closes it
 POST   /v1/devices/{id}/commands    {\"command\":\"switch\",\"args\":{\"on\":true}}
 GET    /v1/commands/{id}            a command and its outcome; ?wait=S waits for it
 DELETE /v1/commands/{id}            take a queued command back

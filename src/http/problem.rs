@@ -62,6 +62,8 @@ kinds! {
         "Each place on a line belongs to one device. Remove the other device, or replace it."
     NAME_TAKEN = "name-taken" 409 "A device has this name already"
         "Names are for people and must tell devices apart."
+    NO_JOINING = "no-joining" 409 "Devices do not join this line that way"
+        "GET /v1/gateway tells for each line how devices come to it (`joins`): `call`, `button`, `code`. Any line takes POST /v1/devices."
     FEWER_CAPABILITIES = "fewer-capabilities" 409 "The new hardware can do less"
         "Replacing keeps what others rely on: relay and quantities. Add the hardware as a device of its own instead."
     IN_CONFIGURATION = "in-configuration" 409 "The device stands in the configuration"
@@ -201,6 +203,15 @@ impl From<Refused> for Problem {
             Refused::FewerCapabilities { missing, .. } => {
                 Self::new(&FEWER_CAPABILITIES, detail).with("missing", missing)
             }
+            Refused::BadOption { option, allowed, .. } => {
+                Self::wrong_field(&format!("options.{option}"), detail, allowed.into())
+            }
+            Refused::WhichLine { known } if known.is_empty() => Self::new(&NO_JOINING, detail),
+            Refused::WhichLine { known } => {
+                Self::wrong_field("line", detail, known.split(", ").collect::<Vec<_>>().into())
+            }
+            Refused::NoJoining(_) => Self::new(&NO_JOINING, detail).with("field", "line"),
+            Refused::NoJoinByAddress(_) => Self::new(&NO_JOINING, detail).with("field", "code"),
             Refused::InConfiguration(_) => Self::new(&IN_CONFIGURATION, detail),
             Refused::LineGone(_) => Self::new(&LINE_GONE, detail),
             Refused::QueueFull { limit, .. } => {

@@ -14,8 +14,10 @@ use crate::hub::command::Action;
 const TTL_DEFAULT_S: u64 = 30;
 /// Longest wait to be sent: a day.
 const TTL_MAX_S: u64 = 86_400;
-/// Longest that a device shows itself.
-const IDENTIFY_MAX_S: u64 = 600;
+/// Longest that a device shows itself: its line is held meanwhile.
+const IDENTIFY_MAX_S: u64 = 30;
+/// How long it does unless told.
+const IDENTIFY_DEFAULT_S: u16 = 5;
 const COMMANDS: [&str; 4] = ["switch", "toggle", "read", "identify"];
 
 /// What is wanted and how long it may wait.
@@ -51,7 +53,7 @@ fn on(args: &Map<String, Value>) -> Result<bool, Problem> {
 
 fn identify(args: &Map<String, Value>) -> Result<u16, Problem> {
     only(args, "args.", &["seconds"])?;
-    let value = args.get("seconds").ok_or_else(|| missing("args.seconds", range(IDENTIFY_MAX_S)))?;
+    let Some(value) = args.get("seconds") else { return Ok(IDENTIFY_DEFAULT_S) };
     // The range fits 16 bits.
     number("args.seconds", value, IDENTIFY_MAX_S).map(|seconds| u16::try_from(seconds).unwrap_or(u16::MAX))
 }
@@ -80,8 +82,8 @@ mod tests {
         assert_eq!(good(json!({"command": "toggle", "ttl_s": 1})), (Wish::Toggle, Duration::from_secs(1)));
         let read = (Wish::Do(Action::Read), Duration::from_secs(86_400));
         assert_eq!(good(json!({"command": "read", "args": {}, "ttl_s": 86_400})), read);
-        let identify = Wish::Do(Action::Identify { seconds: 600 });
-        assert_eq!(good(json!({"command": "identify", "args": {"seconds": 600}})).0, identify);
+        let identify = Wish::Do(Action::Identify { seconds: 30 });
+        assert_eq!(good(json!({"command": "identify", "args": {"seconds": 30}})).0, identify);
     }
 
     #[test]
@@ -101,7 +103,7 @@ mod tests {
         assert_eq!(of(json!({"command": "switch", "args": {"on": "yes"}})), (json!("args.on"), on));
         assert_eq!(of(json!({"command": "switch", "args": []})).0, "args");
         assert_eq!(of(json!({"command": "read", "args": {"x": 1}})), (json!("args.x"), json!([])));
-        assert_eq!(of(json!({"command": "identify", "args": {"seconds": 601}})).1, seconds(600));
+        assert_eq!(of(json!({"command": "identify", "args": {"seconds": 31}})).1, seconds(30));
         assert_eq!(of(json!({"command": "read", "ttl": 5})).0, "ttl");
         for ttl in [json!(0), json!(86_401), json!(-1), json!(1.5), json!("30"), json!(null)] {
             assert_eq!(of(json!({"command": "read", "ttl_s": ttl})), (json!("ttl_s"), seconds(86_400)));

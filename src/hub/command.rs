@@ -19,7 +19,7 @@ pub enum Action {
     Read,
     /// Make the device show itself.
     Identify {
-        /// How long, 1 … 600 s.
+        /// How long, 1 … 30 s: the line is held meanwhile.
         seconds: u16,
     },
 }

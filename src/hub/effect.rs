@@ -1,12 +1,14 @@
 //! What the hub is asked, what it answers, and what it wants done. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::device::{CommandId, Device, DeviceId, LineName};
+use crate::device::{CommandId, Device, DeviceId, LineName, OptionRow, OptionValue};
 use crate::hub::command::{self, Command, Idempotency, ReplyTo};
 use crate::hub::feed::Fresh;
-use crate::line::{BadAddress, SerialSettings};
+use crate::hub::joining::JoiningWindow;
+use crate::line::{BadAddress, Joins, SerialSettings};
 
 /// Names something persisted; outputs marked with it wait until it is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,12 +83,28 @@ pub enum Request {
         /// What people call it.
         name: Option<Arc<str>>,
     },
-    /// Call a device something else.
-    Rename {
+    /// Call a device something else, or choose its options.
+    Change {
         /// Which.
         device: DeviceId,
         /// The new name, 1 … 64 characters.
-        name: Arc<str>,
+        name: Option<Arc<str>>,
+        /// What is chosen; `None` takes a choice back.
+        options: BTreeMap<Arc<str>, Option<OptionValue>>,
+    },
+    /// Let new devices come to a line.
+    OpenJoining {
+        /// Which; unless told, the only one where that can be.
+        line: Option<LineName>,
+        /// How long, at most [`JOINING_MAX`](crate::hub::joining::JOINING_MAX).
+        duration: Duration,
+        /// Only the device with this address, linked without anybody touching it.
+        address: Option<Arc<str>>,
+    },
+    /// Let no more new devices come.
+    CloseJoining {
+        /// To which line; `None`: to any.
+        line: Option<LineName>,
     },
     /// Other hardware took the device's place: it keeps its id, name and total.
     Replace {
@@ -163,6 +181,28 @@ pub enum Refused {
         /// What it lacks.
         missing: String,
     },
+    /// The line's devices have no such option, or not this value.
+    #[error("`{option}` {what}")]
+    BadOption {
+        /// As given.
+        option: Arc<str>,
+        /// What is wrong with it.
+        what: String,
+        /// What it may be.
+        allowed: Vec<&'static str>,
+    },
+    /// Which line is meant?
+    #[error("say which line; devices can join: {known}")]
+    WhichLine {
+        /// Names of lines that devices can join; empty when there is none.
+        known: String,
+    },
+    /// Devices of this line only come by their address.
+    #[error("devices cannot join line `{0}` by themselves; add each by its address: POST /v1/devices")]
+    NoJoining(LineName),
+    /// Devices of this line need no linking.
+    #[error("devices of line `{0}` need no code to join; add one by its address: POST /v1/devices")]
+    NoJoinByAddress(LineName),
     /// It stands in the configuration and would come back.
     #[error("`{0}` stands in the configuration file and would come back at the next start; remove it there")]
     InConfiguration(DeviceId),
@@ -194,6 +234,8 @@ pub enum Given {
     },
     /// The device as it is now.
     Device(Arc<Device>),
+    /// A line's joining window as it is now.
+    Joining(LineName, Box<JoiningWindow>),
 }
 
 impl From<Arc<Command>> for Given {
@@ -218,6 +260,14 @@ pub struct LineHealth {
     pub last_heard_unix_ms: Option<i64>,
     /// What could not be used, counted by kind.
     pub malformed: Vec<(&'static str, u64)>,
+    /// Addresses that were heard and are no device's, at most 256.
+    pub foreign: Vec<Arc<str>>,
+    /// The last joining window, open or closed.
+    pub joining: Option<JoiningWindow>,
+    /// How devices come to it.
+    pub joins: Joins,
+    /// What can be chosen about its devices.
+    pub options: &'static [OptionRow],
 }
 
 /// What the hub wants done. Executed in order; those with `after` wait until that record is on disk.

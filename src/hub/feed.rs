@@ -36,6 +36,33 @@ pub enum GapReason {
     Storage,
 }
 
+/// What happened in a joining window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoiningNews {
+    /// It was opened, or its end was put off.
+    Opened {
+        /// When it ends by itself, milliseconds since 1970 UTC.
+        closes_unix_ms: i64,
+    },
+    /// A device came.
+    Joined {
+        /// Which.
+        device: DeviceId,
+    },
+    /// A try went wrong; the window stays open.
+    Failed {
+        /// Stable word for programs.
+        code: Arc<str>,
+        /// One sentence.
+        detail: Arc<str>,
+    },
+    /// It was closed.
+    Closed {
+        /// `time`, `request` or `joined`.
+        reason: Arc<str>,
+    },
+}
+
 /// Something about the gateway itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayEvent {
@@ -64,6 +91,13 @@ pub enum GatewayEvent {
         line: LineName,
         /// Its address.
         address: Arc<str>,
+    },
+    /// A joining window went on.
+    Joining {
+        /// Of which line.
+        line: LineName,
+        /// How.
+        news: JoiningNews,
     },
     /// The wall clock was set.
     ClockStep {

@@ -124,9 +124,11 @@ impl Hub {
 
     fn joined(&mut self, line: LineIndex, target: &Target, now: Now) {
         self.lanes[line.0].heard(now.unix_ms);
-        if self.registry.at(&self.lanes[line.0].name, target).is_none() {
-            self.register(line, target, None, now);
-        }
+        let id = match self.registry.at(&self.lanes[line.0].name, target).cloned() {
+            Some(known) => known,
+            None => self.register(line, target, None, now).1.id.clone(),
+        };
+        self.window_joined(line, &id, now);
     }
 
     /// A device turned out to be something else than it was taken for: its profile is taken anew.
@@ -134,14 +136,19 @@ impl Hub {
         let Some(id) = self.registry.at(&self.lanes[line.0].name, target).cloned() else { return };
         let Some(member) = self.registry.get_mut(&id) else { return };
         let (device, before) = (Arc::clone(&member.device), member.device.abilities);
-        self.lanes[line.0].plan.remove(&id);
-        self.attach(line, &device, now);
-        self.refresh_measured(line, now);
+        self.attach_again(line, &device, now);
         let Some(member) = self.registry.get(&id) else { return };
         if member.device.abilities != before {
             let device = Arc::clone(&member.device);
             self.changed_device(Change::Changed, device, now);
         }
+    }
+
+    /// Takes the profile of a known device anew.
+    pub(super) fn attach_again(&mut self, line: LineIndex, device: &Arc<Device>, now: Now) {
+        self.lanes[line.0].plan.remove(&device.id);
+        self.attach(line, device, now);
+        self.refresh_measured(line, now);
     }
 
     fn foreign(&mut self, line: LineIndex, address: &Arc<str>, now: Now) {
@@ -165,6 +172,8 @@ impl Hub {
             (Job::Poll(id, item), Progress::Failed(failure)) => {
                 self.poll_failed(line, &id, item, &failure, now)
             }
+            (Job::Window, progress) => self.window_progress(line, &progress, now),
+            (Job::Link(id), progress) => self.linking_progress(&id, &progress, now),
             (Job::Poll(..) | Job::Discover, _) => {}
         }
     }

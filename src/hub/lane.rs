@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::device::{CommandId, DeviceId, LineName, Moment, Target};
 use crate::hub::effect::{LineHealth, Persisted};
+use crate::hub::joining::Window;
 use crate::hub::plan::Plan;
 use crate::line::{Line, Profile, Ticket};
 
@@ -41,6 +42,10 @@ pub(super) enum Job {
     Poll(DeviceId, usize),
     /// Looking for devices.
     Discover,
+    /// A part of a joining window.
+    Window,
+    /// Linking a device that was added.
+    Link(DeviceId),
 }
 
 /// The one place in flight.
@@ -63,6 +68,10 @@ pub(super) struct Lane {
     pub(super) plan: Plan,
     pub(super) profiles: BTreeMap<DeviceId, Profile>,
     pub(super) discover_due: Option<Moment>,
+    /// The last joining window.
+    pub(super) window: Option<Window>,
+    /// Devices that were added and are to be linked.
+    pub(super) to_link: VecDeque<DeviceId>,
     /// The port's state: open, or why not.
     pub(super) port: Result<(), Arc<str>>,
     pub(super) modem: Option<bool>,
@@ -86,6 +95,8 @@ impl Lane {
             plan: Plan::default(),
             profiles: BTreeMap::new(),
             discover_due: None,
+            window: None,
+            to_link: VecDeque::new(),
             port: Err("not opened yet".into()),
             modem: None,
             told_up: None,
@@ -96,10 +107,12 @@ impl Lane {
         }
     }
 
-    /// A device is no longer asked.
-    pub(super) fn forget(&mut self, device: &DeviceId) {
+    /// A device is no longer asked, nor heard at its place.
+    pub(super) fn forget(&mut self, device: &DeviceId, target: &Target) {
         self.plan.remove(device);
         self.profiles.remove(device);
+        self.to_link.retain(|waiting| waiting != device);
+        self.line.detach(target);
     }
 
     /// Counts something that could not be used.
@@ -112,6 +125,11 @@ impl Lane {
     pub(super) fn foreign(&mut self, address: &Arc<str>) -> bool {
         self.count("foreign");
         self.foreign.len() < FOREIGN_MAX && self.foreign.insert(Arc::clone(address))
+    }
+
+    /// An address is foreign no longer.
+    pub(super) fn welcome(&mut self, address: &str) {
+        self.changed |= self.foreign.remove(address);
     }
 
     /// Something good was heard.
@@ -132,6 +150,10 @@ impl Lane {
             modem: self.modem,
             last_heard_unix_ms: self.last_heard_unix_ms,
             malformed: self.malformed.iter().map(|(kind, count)| (*kind, *count)).collect(),
+            foreign: self.foreign.iter().cloned().collect(),
+            joining: self.window.as_ref().map(|window| window.shown.clone()),
+            joins: self.line.joins(),
+            options: self.line.options(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Adding, renaming, replacing and removing devices. Each is done whole or refused by name. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::device::{CarryOver, Device, DeviceId, LineName, Now, Target};
+use crate::device::{CarryOver, Device, DeviceId, DeviceOptions, LineName, Now, OptionValue, Target};
 use crate::hub::Hub;
 use crate::hub::effect::{Effect, Given, LineIndex, Output, Record, Refused};
 use crate::hub::feed::{Body, Change};
@@ -12,6 +13,9 @@ use crate::line::{Outcome, Profile};
 
 /// Characters of a name; Home Assistant and tables show about half of that.
 const NAME_MAX: usize = 64;
+
+/// What a person chooses; `None` takes a choice back.
+type Choices = BTreeMap<Arc<str>, Option<OptionValue>>;
 
 impl Hub {
     pub(super) fn add(
@@ -28,19 +32,67 @@ impl Hub {
             self.good_name(None, name)?;
         }
         let (ticket, device) = self.register(lane, &target, name.map(|name| &**name), now);
+        self.link_later(lane, &device);
         Ok((Some(ticket), Given::Device(device)))
     }
 
-    pub(super) fn rename(&mut self, id: &DeviceId, name: &Arc<str>, now: Now) -> Accepted {
-        self.known(id)?;
-        self.good_name(Some(id), name)?;
-        let member = self.registry.get_mut(id).expect("it is known");
-        if member.device.name == *name {
-            return Ok((None, Given::Device(Arc::clone(&member.device))));
+    /// Name and options, both or neither.
+    pub(super) fn change_device(
+        &mut self,
+        id: &DeviceId,
+        name: Option<&Arc<str>>,
+        choices: &Choices,
+        now: Now,
+    ) -> Accepted {
+        let device = self.known(id)?;
+        if let Some(name) = name {
+            self.good_name(Some(id), name)?;
         }
-        let device = member.change(|device| device.name = Arc::clone(name));
+        let options = self.chosen(&device, choices)?;
+        let name = name.unwrap_or(&device.name);
+        if *name == device.name && options == device.options {
+            return Ok((None, Given::Device(device)));
+        }
+        let reattached = options != device.options;
+        let member = self.registry.get_mut(id).expect("it is known");
+        let mut device = member.change(|device| (device.name, device.options) = (Arc::clone(name), options));
+        if reattached {
+            let lane = self.lane_of(&device)?;
+            self.attach_again(lane, &device, now);
+            device = self.known(id)?;
+        }
         let ticket = self.changed_device(Change::Changed, Arc::clone(&device), now);
         Ok((Some(ticket), Given::Device(device)))
+    }
+
+    /// A device's options as they are after these choices.
+    fn chosen(&self, device: &Device, choices: &Choices) -> Result<DeviceOptions, Refused> {
+        let mut options = device.options.clone();
+        if choices.is_empty() {
+            return Ok(options);
+        }
+        let rows = self.lanes[self.lane_of(device)?.0].line.options();
+        for (name, choice) in choices {
+            let row = rows.iter().find(|row| row.name == &**name).ok_or_else(|| Refused::BadOption {
+                option: Arc::clone(name),
+                what: format!("is no option of a `{}` device", device.dialect),
+                allowed: rows.iter().map(|row| row.name).collect(),
+            })?;
+            match choice {
+                Some(value) if !row.allows(value) => {
+                    let allowed = if row.words.is_empty() { &["true", "false"] } else { row.words };
+                    let what = format!("is one of {}", allowed.join(", "));
+                    return Err(Refused::BadOption {
+                        option: Arc::clone(name),
+                        what,
+                        allowed: allowed.to_vec(),
+                    });
+                }
+                Some(value) => options.insert(Arc::clone(name), value.clone()),
+                None => options.remove(name),
+            };
+        }
+        Ok(options)
     }
 
     pub(super) fn replace(&mut self, id: &DeviceId, address: &str, now: Now) -> Accepted {
@@ -48,13 +100,17 @@ impl Hub {
         let lane = self.lane_of(&device)?;
         let target = self.target(lane, address, device.target.channel)?;
         self.free(lane, &target)?;
-        let profile = self.lanes[lane.0].line.attach(&target);
+        let line = &mut self.lanes[lane.0].line;
+        line.set_options(&target, &device.options);
+        let profile = line.attach(&target);
         if let Some(missing) = lacks(&device, &profile) {
+            line.detach(&target);
             return Err(Refused::FewerCapabilities { device: id.clone(), missing });
         }
+        self.lanes[lane.0].forget(id, &device.target);
         let moved = self.registry.move_to(id, target).expect("it is known");
-        self.lanes[lane.0].forget(id);
         self.attach(lane, &moved, now);
+        self.link_later(lane, &moved);
         let member = self.registry.get_mut(id).expect("it is known");
         // What was last heard came from other hardware. The published total stays, and goes on from the new meter's first.
         let device = member.change(|device| {
@@ -76,7 +132,7 @@ impl Hub {
         }
         self.fail_commands_of(id, now);
         if let Some(lane) = lane {
-            self.lanes[lane.0].forget(id);
+            self.lanes[lane.0].forget(id, &device.target);
         }
         self.registry.remove(id);
         let ticket = self.persist(vec![Record::DeviceGone(id.clone())]);
@@ -110,7 +166,7 @@ impl Hub {
         Ok(Arc::clone(&member.device))
     }
 
-    fn lane_called(&self, line: &LineName) -> Result<LineIndex, Refused> {
+    pub(super) fn lane_called(&self, line: &LineName) -> Result<LineIndex, Refused> {
         let found = self.lanes.iter().position(|lane| lane.name == *line).map(LineIndex);
         found.ok_or_else(|| {
             let known: Vec<&str> = self.lanes.iter().map(|lane| lane.name.as_str()).collect();

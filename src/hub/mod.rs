@@ -12,6 +12,7 @@ mod effect;
 pub mod energy;
 pub mod feed;
 mod happening;
+pub mod joining;
 mod lane;
 mod manage;
 pub mod plan;
@@ -28,6 +29,7 @@ use crate::device::{CommandId, Configured, Device, DeviceId, LineName, Moment, N
 use crate::line::{Operation, Ticket};
 use command::Command;
 use feed::{Body, Change, Event, Fresh, GatewayEvent};
+use joining::Window;
 use lane::{Job, Lane, Slot};
 use registry::Registry;
 use request::{Dice, Pending};
@@ -223,7 +225,9 @@ impl Hub {
 
     fn attach(&mut self, lane: LineIndex, device: &Arc<Device>, now: Now) {
         let lane = &mut self.lanes[lane.0];
+        lane.line.set_options(&device.target, &device.options);
         let profile = lane.line.attach(&device.target);
+        lane.welcome(&device.target.address);
         lane.plan.add(&device.id, &profile.plan, now.mono);
         lane.discover_due = None;
         if let Some(member) = self.registry.get_mut(&device.id) {
@@ -296,6 +300,7 @@ impl Hub {
             if self.lanes[index].line.poll_timeout().is_some_and(|due| due <= now.mono) {
                 self.lanes[index].line.handle_timeout(now);
             }
+            self.expire_joining(LineIndex(index), now);
             self.turn(LineIndex(index), now);
         }
         if self.housekeeping_due <= now.mono {
@@ -319,8 +324,13 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Moment {
         let lanes = self.lanes.iter().filter_map(|lane| {
-            let next_start = lane.idle().then(|| earlier(lane.plan.next_due(), lane.discover_due)).flatten();
-            earlier(lane.line.poll_timeout(), next_start)
+            let window = lane.window.as_ref();
+            let next_start = lane.idle().then(|| {
+                let asked = earlier(lane.plan.next_due(), lane.discover_due);
+                earlier(asked, window.and_then(Window::next_due))
+            });
+            let closes = window.and_then(Window::closes);
+            earlier(earlier(lane.line.poll_timeout(), closes), next_start.flatten())
         });
         lanes.fold(self.housekeeping_due, Ord::min)
     }
@@ -342,8 +352,15 @@ impl Hub {
             }
             return;
         }
+        self.give_way(line, now);
         if !self.lanes[line.0].idle() || self.reserve_command(line, now) {
             return;
+        }
+        if let Some((id, operation)) = self.linking_turn(line) {
+            return self.start(line, operation, Job::Link(id), now);
+        }
+        if let Some(operation) = self.joining_turn(line, now) {
+            return self.start(line, operation, Job::Window, now);
         }
         let lane = &mut self.lanes[line.0];
         if lane.discover_due.is_some_and(|due| due <= now.mono) {
@@ -353,6 +370,14 @@ impl Hub {
             let Some(member) = self.registry.get(&id) else { return };
             let target = member.device.target.clone();
             self.start(line, Operation::Poll { target, item }, Job::Poll(id, item), now);
+        }
+    }
+
+    /// A joining window does not keep a command waiting.
+    fn give_way(&mut self, line: LineIndex, now: Now) {
+        let lane = &mut self.lanes[line.0];
+        if matches!(lane.slot, Some(Slot::Busy(_, Job::Window))) && !lane.waiting.is_empty() {
+            lane.line.give_way(now);
         }
     }
 

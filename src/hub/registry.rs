@@ -201,6 +201,7 @@ impl Registry {
             online: None,
             last_seen_unix_ms: None,
             last_reading: None,
+            options: Default::default(),
             carry_over: Default::default(),
             configured: None,
         };

@@ -65,7 +65,13 @@ impl Hub {
             Request::Add { line, address, channel, name } => {
                 self.add(&line, (&address, channel), name.as_ref(), now)
             }
-            Request::Rename { device, name } => self.rename(&device, &name, now),
+            Request::Change { device, name, options } => {
+                self.change_device(&device, name.as_ref(), &options, now)
+            }
+            Request::OpenJoining { line, duration, address } => {
+                self.open_joining(line.as_ref(), duration, address.as_deref(), now)
+            }
+            Request::CloseJoining { line } => self.close_joining(line.as_ref(), now),
             Request::Replace { device, address } => self.replace(&device, &address, now),
             Request::Remove(device) => self.remove(&device, now),
         };
@@ -244,7 +250,8 @@ impl Hub {
         };
         let operation = match action {
             Action::Switch { on } => Operation::Switch { target, on },
-            Action::Read | Action::Identify { .. } => Operation::Read { target },
+            Action::Read => Operation::Read { target },
+            Action::Identify { seconds } => Operation::Identify { target, seconds },
         };
         self.start(line, operation, Job::Command(id.clone()), now);
     }
@@ -325,7 +332,7 @@ fn absolute(device: &Device, wish: Wish) -> Result<Action, Refused> {
             None => Err(Refused::StateUnknown(device.id.clone())),
         },
         Wish::Do(Action::Switch { .. }) if !relay => Err(unsupported("switch")),
-        Wish::Do(Action::Identify { .. }) => Err(unsupported("identify")),
+        Wish::Do(Action::Identify { .. }) if !device.abilities.identify => Err(unsupported("identify")),
         Wish::Do(action) => Ok(action),
     }
 }

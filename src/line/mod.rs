@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::device::{Abilities, Decimal, Moment, Now, Quantity, Reading, Target};
+use crate::device::{Abilities, Decimal, DeviceOptions, Moment, Now, OptionRow, Quantity, Reading, Target};
 
 pub mod dlt645;
 pub mod framing;
@@ -105,6 +105,17 @@ pub struct Profile {
     pub plan: Arc<[PollItem]>,
     /// Quantities that arrive unasked, beside those of the plan.
     pub pushed: Arc<[Quantity]>,
+}
+
+/// How devices come to a line beside being added by their address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joins {
+    /// A call finds them ([`Operation::Discover`]).
+    pub by_call: bool,
+    /// A person holds the button of one ([`Operation::Join`]).
+    pub by_button: bool,
+    /// They must be linked before they listen, and their address is enough for it ([`Operation::Link`]).
+    pub by_address: bool,
 }
 
 /// An address that is not one in this dialect.
@@ -274,7 +285,20 @@ pub trait Line: Send {
     /// Makes a device known to the line, with the options of the configuration if it names it.
     fn attach(&mut self, target: &Target) -> Profile;
 
-    /// The line can look for devices by itself ([`Operation::Discover`]).
+    /// A device is no longer of interest: from here on it is foreign.
+    fn detach(&mut self, target: &Target);
+
+    /// What can be chosen about a device of this dialect.
+    fn options(&self) -> &'static [OptionRow];
+
+    /// What a person chose about a device, over what the configuration says; [`Line::attach`] gives its profile by it
+    /// from then on. Every option is one of [`Line::options`] and allowed there.
+    fn set_options(&mut self, target: &Target, options: &DeviceOptions);
+
+    /// How devices come to the line.
+    fn joins(&self) -> Joins;
+
+    /// While no device is known, the line is to be called out ([`Operation::Discover`]) unasked.
     fn discovers(&self) -> bool;
 
     /// The port opened (`true`) or is gone; an operation in flight fails with the port.
@@ -286,6 +310,10 @@ pub trait Line: Send {
     /// Starts an operation; call only when [`Line::ready`]. Ends with [`Progress::Done`] or [`Progress::Failed`],
     /// and no later than soon after `deadline`.
     fn start(&mut self, operation: Operation, ticket: Ticket, deadline: Moment, now: Now);
+
+    /// Something else wants the line: an operation that does nothing but wait ([`Operation::Join`]) ends soon. Others
+    /// go on.
+    fn give_way(&mut self, now: Now);
 
     /// Bytes came from the port, in any portions.
     fn handle_bytes(&mut self, bytes: &[u8], now: Now);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CommandV1, DeviceV1, QuantityV1, SCHEMA, Text, Unreadable, id, mirror, shape};
 use crate::device::{DeviceId, LineName, QUANTITIES, Reading};
-use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, Notification};
+use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, JoiningNews, Notification};
 use crate::line::Cause;
 use std::sync::Arc;
 
@@ -79,13 +79,80 @@ enum BodyV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 enum GatewayV1<'a> {
-    Started { version: Text<'a> },
+    Started {
+        version: Text<'a>,
+    },
     Stopping,
-    LineUp { line: Text<'a> },
-    LineDown { line: Text<'a>, reason: Text<'a> },
-    ForeignDevice { line: Text<'a>, address: Text<'a> },
-    ClockStep { step_ms: i64 },
-    Gap { from: u64, to: u64, reason: GapReasonV1 },
+    LineUp {
+        line: Text<'a>,
+    },
+    LineDown {
+        line: Text<'a>,
+        reason: Text<'a>,
+    },
+    ForeignDevice {
+        line: Text<'a>,
+        address: Text<'a>,
+    },
+    ClockStep {
+        step_ms: i64,
+    },
+    Gap {
+        from: u64,
+        to: u64,
+        reason: GapReasonV1,
+    },
+    Joining {
+        line: Text<'a>,
+        #[serde(borrow)]
+        news: JoiningV1<'a>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+enum JoiningV1<'a> {
+    Opened {
+        closes_unix_ms: i64,
+    },
+    Joined {
+        #[serde(borrow)]
+        device: Text<'a>,
+    },
+    Failed {
+        code: Text<'a>,
+        detail: Text<'a>,
+    },
+    Closed {
+        reason: Text<'a>,
+    },
+}
+
+impl<'a> From<&'a JoiningNews> for JoiningV1<'a> {
+    fn from(news: &'a JoiningNews) -> Self {
+        match news {
+            JoiningNews::Opened { closes_unix_ms } => Self::Opened { closes_unix_ms: *closes_unix_ms },
+            JoiningNews::Joined { device } => Self::Joined { device: device.as_str().into() },
+            JoiningNews::Failed { code, detail } => {
+                Self::Failed { code: (&**code).into(), detail: (&**detail).into() }
+            }
+            JoiningNews::Closed { reason } => Self::Closed { reason: (&**reason).into() },
+        }
+    }
+}
+
+impl JoiningV1<'_> {
+    fn news(self) -> Result<JoiningNews, Unreadable> {
+        Ok(match self {
+            Self::Opened { closes_unix_ms } => JoiningNews::Opened { closes_unix_ms },
+            Self::Joined { device } => {
+                JoiningNews::Joined { device: id("device", &device, DeviceId::parse)? }
+            }
+            Self::Failed { code, detail } => {
+                JoiningNews::Failed { code: (&*code).into(), detail: (&*detail).into() }
+            }
+            Self::Closed { reason } => JoiningNews::Closed { reason: (&*reason).into() },
+        })
+    }
 }
 
 /// A reading: bit n of the mask is the nth quantity of [`QuantityV1`]; values in that order.
@@ -209,6 +276,9 @@ impl<'a> From<&'a GatewayEvent> for GatewayV1<'a> {
             GatewayEvent::Gap { from, to, reason } => {
                 Self::Gap { from: *from, to: *to, reason: (*reason).into() }
             }
+            GatewayEvent::Joining { line, news } => {
+                Self::Joining { line: line.as_str().into(), news: news.into() }
+            }
         }
     }
 }
@@ -228,6 +298,7 @@ impl GatewayV1<'_> {
             }
             Self::ClockStep { step_ms } => GatewayEvent::ClockStep { step_ms },
             Self::Gap { from, to, reason } => GatewayEvent::Gap { from, to, reason: reason.into() },
+            Self::Joining { line, news } => GatewayEvent::Joining { line: name(&line)?, news: news.news()? },
         })
     }
 }

@@ -17,8 +17,8 @@ use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::device::{
-    Abilities, CarryOver, CommandId, Configured, Device, DeviceId, LineName, Measured, Quantity, Reading,
-    StampedReading, Target,
+    Abilities, CarryOver, CommandId, Configured, Device, DeviceId, LineName, Measured, OptionValue, Quantity,
+    Reading, StampedReading, Target,
 };
 use crate::hub::command::{Action, Command, CommandError, Idempotency, ReplyTo, STATES, State};
 use crate::line::Outcome;
@@ -257,6 +257,33 @@ struct DeviceV1<'a> {
     /// Of imported and exported energy, mWh; `None` while a replaced meter has not told its total.
     carry_over: [Option<i64>; 2],
     configured: Option<ConfiguredV1<'a>>,
+    can_identify: bool,
+    options: Vec<(Text<'a>, OptionV1<'a>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OptionV1<'a> {
+    Flag(bool),
+    #[serde(borrow)]
+    Word(Text<'a>),
+}
+
+impl<'a> From<&'a OptionValue> for OptionV1<'a> {
+    fn from(value: &'a OptionValue) -> Self {
+        match value {
+            OptionValue::Flag(flag) => Self::Flag(*flag),
+            OptionValue::Word(word) => Self::Word((&**word).into()),
+        }
+    }
+}
+
+impl From<OptionV1<'_>> for OptionValue {
+    fn from(value: OptionV1<'_>) -> Self {
+        match value {
+            OptionV1::Flag(flag) => Self::Flag(flag),
+            OptionV1::Word(word) => Self::Word((&*word).into()),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -311,6 +338,8 @@ impl<'a> From<&'a Device> for DeviceV1<'a> {
                 CarryOver::Pending => None,
             }),
             configured: device.configured.as_ref().map(Into::into),
+            can_identify: device.abilities.identify,
+            options: device.options.iter().map(|(name, value)| ((&**name).into(), value.into())).collect(),
         }
     }
 }
@@ -324,7 +353,7 @@ impl DeviceV1<'_> {
             dialect: (&*self.dialect).into(),
             target: Target { address: (&*self.address).into(), channel: self.channel },
             model: self.model.as_deref().map(Into::into),
-            abilities: Abilities { relay: self.can_switch, dim: self.can_dim },
+            abilities: Abilities { relay: self.can_switch, dim: self.can_dim, identify: self.can_identify },
             measured: self.measured.into_iter().map(Into::into).collect(),
             relay: self.relay,
             online: self.online,
@@ -338,6 +367,7 @@ impl DeviceV1<'_> {
             }),
             carry_over: self.carry_over.map(|carry| carry.map_or(CarryOver::Pending, CarryOver::Offset)),
             configured: self.configured.map(Into::into),
+            options: self.options.into_iter().map(|(name, value)| ((&*name).into(), value.into())).collect(),
         })
     }
 }

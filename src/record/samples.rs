@@ -6,11 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::device::{
-    Abilities, CommandId, Device, DeviceId, LineName, Measured, QUANTITIES, Quantity, Reading,
+    Abilities, CommandId, Device, DeviceId, LineName, Measured, OptionValue, QUANTITIES, Quantity, Reading,
     StampedReading, Target,
 };
 use crate::hub::command::{Action, Command, CommandError, Idempotency, ReplyTo, STATES};
-use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, Notification};
+use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, JoiningNews, Notification};
 use crate::line::{Cause, Outcome};
 
 pub(crate) fn device(id: &str) -> Device {
@@ -21,12 +21,17 @@ pub(crate) fn device(id: &str) -> Device {
         dialect: "dlt645".into(),
         target: Target { address: "000000004711".into(), channel: None },
         model: None,
-        abilities: Abilities { relay: true, dim: false },
+        abilities: Abilities { relay: true, dim: false, identify: true },
         measured: Arc::new([Measured { quantity: Quantity::Power, period: Some(Duration::from_secs(60)) }]),
         relay: None,
         online: Some(true),
         last_seen_unix_ms: None,
         last_reading: None,
+        options: [
+            ("kind".into(), OptionValue::Word("dual".into())),
+            ("relay".into(), OptionValue::Flag(true)),
+        ]
+        .into(),
         carry_over: Default::default(),
         configured: None,
     }
@@ -129,6 +134,15 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     )
 }
 
+fn any_joining_news() -> impl Strategy<Value = JoiningNews> {
+    prop_oneof![
+        any::<i64>().prop_map(|closes_unix_ms| JoiningNews::Opened { closes_unix_ms }),
+        Just(JoiningNews::Joined { device: DeviceId::parse("insteon_1a777b").unwrap() }),
+        (text(), text()).prop_map(|(code, detail)| JoiningNews::Failed { code, detail }),
+        text().prop_map(|reason| JoiningNews::Closed { reason }),
+    ]
+}
+
 fn any_gateway_event() -> impl Strategy<Value = GatewayEvent> {
     let line = || "[a-z0-9_]{1,16}".prop_map(|line| LineName::parse(&line).unwrap());
     prop_oneof![
@@ -138,6 +152,7 @@ fn any_gateway_event() -> impl Strategy<Value = GatewayEvent> {
         (line(), text()).prop_map(|(line, reason)| GatewayEvent::LineDown { line, reason }),
         (line(), text()).prop_map(|(line, address)| GatewayEvent::ForeignDevice { line, address }),
         any::<i64>().prop_map(|step_ms| GatewayEvent::ClockStep { step_ms }),
+        (line(), any_joining_news()).prop_map(|(line, news)| GatewayEvent::Joining { line, news }),
         (any::<u64>(), any::<u64>()).prop_map(|(from, to)| GatewayEvent::Gap {
             from,
             to,

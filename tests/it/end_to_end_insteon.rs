@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::end_to_end::{base, hex, is_line};
 use crate::gateway::{
-    Feed, Program, Running, check_feed, ended, get, health, plugline, port_of, post, publish, subscribe,
-    switch, until,
+    Ended, Feed, Program, Running, check_feed, ended, get, health, plugline, port_of, post, publish,
+    subscribe, switch, until,
 };
 
 const LAMP: &str = "insteon_1a777b";
@@ -410,4 +410,68 @@ async fn a_recorded_line_replayed_answers_the_driver_as_the_modem_did() {
     feed.next("its end", |event| event["data"]["reason"] == "the recording ended").await;
     check_feed(&Feed::all(&http).await);
     assert_eq!(replay.stop("INT").await.code(), Some(0));
+}
+
+/// Runs a verb against the lab's gateway.
+async fn verb<W: Wire + Send + 'static>(lab: &Lab<W>, arguments: &[&str]) -> Ended {
+    ended(plugline(arguments).arg("--state").arg(lab.store())).await
+}
+
+#[tokio::test]
+async fn devices_fresh_from_their_boxes_join_by_code_and_by_button_and_are_used_at_once() {
+    let mut plm = demo_insteon(1);
+    plm.unlink_all();
+    let lab = Lab::new(plm, &[]);
+    let gateway = lab.run().await;
+    health(&gateway.http, "the modem", |health| health["parts"]["lines"]["insteon"]["modem"] == true).await;
+
+    let told = verb(&lab, &["join", "--code", "2C.0D.11"]).await;
+    let wanted = "insteon is open for 60 s: linking 2c0d11\n\
+                  joined: insteon 2c0d11 1 (insteon_2c0d11)\n\
+                  joined: insteon 2c0d11 2 (insteon_2c0d11_2)";
+    assert_eq!((told.code, told.out.as_str()), (Some(0), wanted), "{}", told.err);
+    assert_eq!(switch(&gateway.http, BOTTOM, true).await["state"], "confirmed");
+    assert_eq!(
+        lab.device(SHELF_ID, |shelf| [1, 2].map(|group| shelf.is_on(group))),
+        [Some(false), Some(true)]
+    );
+
+    let mut joining =
+        Program::start(plugline(&["join", "--seconds", "15", "--json", "--state"]).arg(lab.store()));
+    joining.out.has(r#""state":"open""#).await;
+    until("the modem to wait for a button", || async {
+        lab.front.with(|plm| plm.is_linking().then(|| plm.hold_set(LAMP_ID, 1))).filter(|held| *held)
+    })
+    .await;
+    joining.out.has(r#""device":"insteon_1a777b""#).await;
+    assert_eq!(joining.ended().await.code(), Some(0));
+    let shown = get(&format!("{}/v1/joining", gateway.http)).await;
+    assert_eq!(shown["joining"][0]["joined"], json!([LAMP]), "{shown}");
+    assert_eq!(shown["joining"][0]["open"], false);
+
+    let told = verb(&lab, &["identify", LAMP, "--seconds", "1"]).await;
+    assert_eq!(
+        (told.code, told.out.as_str()),
+        (Some(0), "insteon 1a777b (insteon_1a777b): identify confirmed")
+    );
+    let told = verb(&lab, &["options", LAMP, "kind=outlet"]).await;
+    assert_eq!((told.code, told.out.as_str()), (Some(0), "insteon 1a777b (insteon_1a777b): kind=outlet"));
+    let told = verb(&lab, &["options", LAMP, "kind=lamp"]).await;
+    assert_eq!(told.code, Some(1));
+    assert!(told.err.contains("`kind` is one of outlet, dual, meter"), "{}", told.err);
+    let told = verb(&lab, &["join", "cellar"]).await;
+    assert!(told.code == Some(1) && told.err.contains("insteon"), "{}", told.err);
+    assert_eq!(gateway.program.stop("TERM").await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_window_in_which_nothing_joins_ends_in_time_with_a_failure() {
+    let lab = shelf();
+    let gateway = lab.run().await;
+    heard(&gateway, &[LAMP]).await;
+    let told = verb(&lab, &["join", "insteon", "--seconds", "2"]).await;
+    assert_eq!(told.code, Some(1), "{}", told.err);
+    assert!(told.out.ends_with("\nnothing joined"), "{}", told.out);
+    assert!(!lab.front.with(|plm| plm.is_linking()));
+    assert_eq!(gateway.program.stop("TERM").await.code(), Some(0));
 }

@@ -36,7 +36,11 @@ fn add(house: &mut House, address: &str, name: Option<&str>) -> Result<Arc<Devic
 }
 
 fn rename(house: &mut House, device_id: &str, name: &str) -> Result<Arc<Device>, Refused> {
-    device(house.ask(Request::Rename { device: id(device_id), name: name.into() }))
+    device(house.ask(Request::Change {
+        device: id(device_id),
+        name: Some(name.into()),
+        options: Default::default(),
+    }))
 }
 
 fn replace(house: &mut House, device_id: &str, address: &str) -> Result<Arc<Device>, Refused> {

@@ -64,6 +64,10 @@ impl House {
         keeper.raise_ceiling(1_000_000);
         let house = Self { keeper, memory };
         house.keeper.show_line(Arc::new(LineHealth {
+            foreign: Vec::new(),
+            joining: None,
+            joins: Default::default(),
+            options: &[],
             line: LineName::parse("mains").expect("a name"),
             port: Ok(()),
             modem: Some(true),
@@ -135,12 +139,13 @@ fn lamp(id: &str) -> Device {
         dialect: "dlt645".into(),
         target: Target { address: "000000004711".into(), channel: None },
         model: None,
-        abilities: Abilities { relay: true, dim: false },
+        abilities: Abilities { relay: true, dim: false, identify: false },
         measured: Arc::new([Measured { quantity: Quantity::Power, period: Some(Duration::from_secs(20)) }]),
         relay: Some(false),
         online: Some(true),
         last_seen_unix_ms: None,
         last_reading: None,
+        options: Default::default(),
         carry_over: Default::default(),
         configured: None,
     }

@@ -4,20 +4,20 @@
 //! an operation on. Refuses to know when to ask whom (the hub's poll plan) and where frames begin (`frame.rs`).
 //! Pure: no clock, no port.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::{Answer, Exchange, is_one_meter};
 use super::frame::{Address, Frame, Framer, control};
 use super::item::parse_figures;
-use super::options::{Closing, DeviceOptions, Options};
+use super::options::{Closing, DeviceOptions, Options, ROWS};
 use super::plan::Questions;
 use super::switching::Switching;
-use crate::device::{Abilities, Moment, Now, Target};
+use crate::device::{Abilities, DeviceOptions as ChosenOptions, Moment, Now, OptionRow, Target};
 use crate::line::{
-    BadAddress, Cause, Failure, Happening, Line, LineOutput, Operation, Outcome, Outputs, Parity, Profile,
-    Progress, SerialSettings, Ticket,
+    BadAddress, Cause, Failure, Happening, Joins, Line, LineOutput, Operation, Outcome, Outputs, Parity,
+    Profile, Progress, SerialSettings, Ticket,
 };
 
 mod operation;
@@ -32,6 +32,8 @@ pub struct Dlt645 {
     options: Options,
     framer: Framer,
     devices: HashMap<Address, Device>,
+    /// Meters about which a person chose something.
+    chosen: BTreeMap<Arc<str>, DeviceOptions>,
     open: bool,
     job: Option<Job>,
     /// What was last told of [`Happening::Modem`].
@@ -90,6 +92,7 @@ impl Dlt645 {
             options,
             framer: Framer::new(),
             devices: HashMap::new(),
+            chosen: BTreeMap::new(),
             open: false,
             job: None,
             answers: None,
@@ -101,7 +104,8 @@ impl Dlt645 {
     }
 
     fn options_of(&self, address: &str) -> &DeviceOptions {
-        self.options.devices.get(address).unwrap_or(&self.options.device)
+        let configured = || self.options.devices.get(address).unwrap_or(&self.options.device);
+        self.chosen.get(address).unwrap_or_else(configured)
     }
 
     fn tries(&self) -> u8 {
@@ -244,11 +248,33 @@ impl Line for Dlt645 {
         };
         let options = self.options_of(&target.address).clone();
         let questions = Questions::new(&self.options, &options);
-        let abilities = Abilities { relay: options.relay, dim: false };
+        let abilities = Abilities { relay: options.relay, dim: false, identify: false };
         let plan = Arc::clone(&questions.plan);
         let target = target.clone();
         self.devices.insert(address, Device { target, options, questions, silent: false, allowed: false });
         Profile { abilities, plan, pushed: Arc::default() }
+    }
+
+    fn detach(&mut self, target: &Target) {
+        if let Some(address) = Address::parse(&target.address) {
+            self.devices.remove(&address);
+        }
+    }
+
+    fn options(&self) -> &'static [OptionRow] {
+        &ROWS
+    }
+
+    fn set_options(&mut self, target: &Target, options: &ChosenOptions) {
+        self.chosen.remove(&target.address);
+        if !options.is_empty() {
+            let chosen = self.options_of(&target.address).clone().with(options);
+            self.chosen.insert(Arc::clone(&target.address), chosen);
+        }
+    }
+
+    fn joins(&self) -> Joins {
+        Joins { by_call: true, by_button: false, by_address: false }
     }
 
     fn discovers(&self) -> bool {
@@ -292,6 +318,9 @@ impl Line for Dlt645 {
         self.hold(&mut job, now.mono, now.mono);
         self.job = Some(job);
     }
+
+    /// No operation only waits.
+    fn give_way(&mut self, _now: Now) {}
 
     fn handle_bytes(&mut self, bytes: &[u8], now: Now) {
         if bytes.is_empty() {

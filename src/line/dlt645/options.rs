@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::device::{self, OptionRow, OptionValue};
+
 /// What carries the bytes between the port and the meters; decides how long an answer may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Medium {
@@ -177,6 +179,39 @@ pub struct DeviceOptions {
     pub relay: bool,
     /// It counts exported energy, and is asked for it.
     pub export: bool,
+}
+
+/// What can be chosen about a meter beside the configuration; never its password.
+pub(super) const ROWS: [OptionRow; 4] = [
+    OptionRow { name: "relay", words: &[], about: "the meter has a relay" },
+    OptionRow { name: "export", words: &[], about: "the meter counts exported energy and is asked for it" },
+    OptionRow {
+        name: "close",
+        words: &["remote", "hand"],
+        about: "the relay closes from here, or by a person at the meter",
+    },
+    OptionRow { name: "expiry", words: &["never", "dated"], about: "until when a relay request is good" },
+];
+
+impl DeviceOptions {
+    /// With what was chosen over it.
+    pub(super) fn with(mut self, chosen: &device::DeviceOptions) -> Self {
+        for (name, value) in chosen {
+            match (&**name, value) {
+                ("relay", OptionValue::Flag(relay)) => self.relay = *relay,
+                ("export", OptionValue::Flag(export)) => self.export = *export,
+                ("close", OptionValue::Word(word)) => {
+                    self.closing = if &**word == "hand" { Closing::Hand } else { Closing::Remote };
+                }
+                ("expiry", OptionValue::Word(word)) => {
+                    self.expiring = if &**word == "dated" { Expiring::Dated } else { Expiring::Never };
+                }
+                // Of a later version that knew more of them.
+                _ => {}
+            }
+        }
+        self
+    }
 }
 
 impl Default for DeviceOptions {

@@ -13,14 +13,14 @@ use super::exchange::Exchange;
 use super::frame::{Framer, START};
 use super::kept::Kept;
 use super::message::Address;
-use super::options::{Kind, Options};
+use super::options::{Kind, Options, ROWS};
 use super::plan::profile;
 use super::presses::{Presses, Repeats};
 use super::table::row;
-use crate::device::{Moment, Now, Target};
+use crate::device::{DeviceOptions, Moment, Now, OptionRow, OptionValue, Target};
 use crate::line::{
-    BadAddress, Failure, Happening, Line, LineOutput, Operation, Outcome, Outputs, Parity, Profile, Progress,
-    SerialSettings, Ticket,
+    BadAddress, Failure, Happening, Joins, Line, LineOutput, Operation, Outcome, Outputs, Parity, Profile,
+    Progress, SerialSettings, Ticket,
 };
 
 mod bring_up;
@@ -51,6 +51,8 @@ pub struct Insteon {
     options: Options,
     framer: Framer,
     devices: HashMap<Address, Device>,
+    /// What a person said that a device is.
+    chosen: HashMap<Address, Kind>,
     kept: Kept,
     modem: Modem,
     job: Option<Job>,
@@ -122,6 +124,7 @@ impl Insteon {
             options,
             framer: Framer::new(),
             devices: HashMap::new(),
+            chosen: HashMap::new(),
             kept: Kept::default(),
             modem: Modem::default(),
             job: None,
@@ -134,13 +137,14 @@ impl Insteon {
         }
     }
 
-    /// What a device is: by the configuration, by a channel that only one kind has, or by its own word.
+    /// What a device is: by a person's choice, by the configuration, by a channel that only one kind has, or by its own word.
     fn kind_of(&self, address: Address) -> Option<Kind> {
         let attached =
             self.devices.get(&address).map(|device| device.attached.as_slice()).unwrap_or_default();
         let dual = attached.iter().any(|(target, _)| target.channel.is_some()).then_some(Kind::Dual);
         let told = || self.kept.product(address).map(Kind::of_product);
-        self.options.kind_of(&address.to_string()).or(dual).or_else(told)
+        let chosen = self.chosen.get(&address).copied();
+        chosen.or_else(|| self.options.kind_of(&address.to_string())).or(dual).or_else(told)
     }
 
     fn profile_of(&self, target: &Target, address: Address) -> Profile {
@@ -306,6 +310,37 @@ impl Line for Insteon {
         profile
     }
 
+    fn detach(&mut self, target: &Target) {
+        let Some(address) = Address::parse(&target.address) else { return };
+        let Some(device) = self.devices.get_mut(&address) else { return };
+        device.attached.retain(|(known, _)| known != target);
+        if device.attached.is_empty() {
+            self.devices.remove(&address);
+        }
+    }
+
+    fn options(&self) -> &'static [OptionRow] {
+        &ROWS
+    }
+
+    /// Both halves of a dual outlet are one thing: what is chosen for one of them goes for it.
+    fn set_options(&mut self, target: &Target, options: &DeviceOptions) {
+        let Some(address) = Address::parse(&target.address) else { return };
+        match options.get("kind") {
+            Some(OptionValue::Word(word)) => {
+                let kind = Kind::parse(word).expect("the hub lets through what the table allows");
+                self.chosen.insert(address, kind);
+            }
+            _ => {
+                self.chosen.remove(&address);
+            }
+        }
+    }
+
+    fn joins(&self) -> Joins {
+        Joins { by_call: false, by_button: true, by_address: true }
+    }
+
     fn discovers(&self) -> bool {
         false
     }
@@ -343,6 +378,12 @@ impl Line for Insteon {
                 let failure = Failure { outcome: Outcome::NotApplied, silent: false, code, detail };
                 self.outputs.happen(Happening::Progress { ticket, progress: Progress::Failed(failure) });
             }
+        }
+    }
+
+    fn give_way(&mut self, now: Now) {
+        if let Some(job) = self.job.as_mut().filter(|job| matches!(job.work, Work::Join)) {
+            job.exchange.wait_no_longer(now.mono);
         }
     }
 

@@ -247,6 +247,16 @@ impl Exchange {
         Heard::Echo
     }
 
+    /// Ends the wait for somebody's button.
+    pub(super) fn wait_no_longer(&mut self, now: Moment) {
+        if let Wants::AnyLink { until } = &mut self.wants {
+            *until = now.min(*until);
+            if let Phase::Reply(due) = &mut self.phase {
+                *due = now.min(*due);
+            }
+        }
+    }
+
     /// The modem was not ready for a command with this code; `None`: for whatever it was told.
     pub(super) fn refused(&mut self, code: Option<u8>, now: Moment) -> Heard {
         let mine = code.is_none_or(|code| code == self.command.code());

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::device::OptionRow;
+
 /// What a device is, as far as the driver treats devices differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -21,6 +23,13 @@ pub enum Kind {
 
 /// The words of the configuration.
 const KINDS: [(&str, Kind); 3] = [("outlet", Kind::Outlet), ("dual", Kind::Dual), ("meter", Kind::Meter)];
+
+/// What can be chosen about a device.
+pub(super) const ROWS: [OptionRow; 1] = [OptionRow {
+    name: "kind",
+    words: &["outlet", "dual", "meter"],
+    about: "what the device is; unless chosen, it is asked",
+}];
 
 impl Kind {
     /// Reads `outlet`, `dual` or `meter`.

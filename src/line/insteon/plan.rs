@@ -66,7 +66,8 @@ pub(super) fn profile(options: &Options, kind: Option<Kind>, pushes: bool) -> Pr
         })
     };
     let plan: Arc<[PollItem]> = row.and_then(item).into_iter().collect();
-    Profile { abilities: Abilities { relay: name == STATUS, dim: false }, plan, pushed: Arc::default() }
+    let abilities = Abilities { relay: name == STATUS, dim: false, identify: name == STATUS };
+    Profile { abilities, plan, pushed: Arc::default() }
 }
 
 #[cfg(test)]

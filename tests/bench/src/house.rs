@@ -59,6 +59,7 @@ pub(crate) fn device(index: usize, seq: u64) -> Arc<Device> {
         online: Some(true),
         last_seen_unix_ms: Some(START_UNIX_MS),
         last_reading: Some(StampedReading { unix_ms: START_UNIX_MS, reading }),
+        options: Default::default(),
         carry_over: Default::default(),
         configured: None,
     })

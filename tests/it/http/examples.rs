@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use plugline::device::LineName;
+use plugline::device::{LineName, OptionRow};
 use plugline::hub::command::{Action, Command};
 use plugline::hub::feed::{Body, GatewayEvent};
+use plugline::hub::joining::JoiningWindow;
 use plugline::hub::{Given, LineHealth, Request};
-use plugline::line::Cause;
+use plugline::line::{Cause, Joins};
 use plugline::source::Part;
 use serde_json::Value;
 
@@ -43,6 +44,10 @@ fn house(lab: &Lab) {
     let line = LineName::parse("dlt645").expect("a name");
     lab.keeper.show_device(device(DEVICE, "Kettle"));
     lab.keeper.show_line(Arc::new(LineHealth {
+        foreign: vec!["000000004799".into()],
+        joining: None,
+        joins: Joins { by_call: true, ..Joins::default() },
+        options: &[OptionRow { name: "export", words: &[], about: "exported energy is counted" }],
         line,
         port: Ok(()),
         modem: Some(true),
@@ -54,6 +59,17 @@ fn house(lab: &Lab) {
     lab.append(None, Body::Gateway(GatewayEvent::Started { version: "1.2.3".into() }));
     lab.reading(DEVICE);
     lab.append(Some(DEVICE), Body::Relay { on: true, cause: Cause::Button });
+}
+
+fn window() -> JoiningWindow {
+    JoiningWindow {
+        open: true,
+        opened_unix_ms: 1_795_000_000_000,
+        closes_unix_ms: 1_795_000_060_000,
+        address: None,
+        joined: Vec::new(),
+        error: None,
+    }
 }
 
 fn taken() -> Arc<Command> {
@@ -106,6 +122,7 @@ async fn every_example_of_the_specification_answers_what_stands_there() {
             let Some(envelope) = requests.recv().await else { return };
             let answer = match envelope.request {
                 Request::Command(_) => Given::from(taken()),
+                Request::OpenJoining { line: Some(line), .. } => Given::Joining(line, Box::new(window())),
                 _ => Given::Nothing,
             };
             envelope.answer.send(Ok(answer)).expect("somebody waits");

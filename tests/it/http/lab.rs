@@ -356,6 +356,7 @@ pub(crate) fn device(id: &str, name: &str) -> Arc<Device> {
             unix_ms: 1_795_000_000_123,
             reading: Reading::of(Quantity::Power, 41_700),
         }),
+        options: Default::default(),
         carry_over: Default::default(),
         configured: None,
     })

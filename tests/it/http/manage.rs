@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use plugline::hub::{Given, Refused, Request};
+use plugline::device::{DeviceId, LineName, OptionValue};
+use plugline::hub::joining::JoiningWindow;
+use plugline::hub::{Given, LineHealth, Refused, Request};
 use plugline::line::BadAddress;
 use serde_json::json;
 
@@ -41,7 +43,7 @@ async fn a_renamed_and_a_replaced_device_come_back_as_they_are_now_and_a_removed
     let tea = || Ok(Given::Device(device("dlt645_1", "Tea")));
     let (reply, request) = ask(&mut lab, "PATCH /v1/devices/dlt645_1", r#"{"name":"Tea"}"#, tea()).await;
     assert_eq!((reply.status, &reply.json()["name"]), (200, &json!("Tea")));
-    assert!(matches!(request, Request::Rename { name, .. } if &*name == "Tea"));
+    assert!(matches!(request, Request::Change { name: Some(name), .. } if &*name == "Tea"));
     let path = "POST /v1/devices/dlt645_1/replace";
     let (reply, request) = ask(&mut lab, path, r#"{"address":"9000"}"#, tea()).await;
     assert_eq!(reply.status, 200);
@@ -49,6 +51,73 @@ async fn a_renamed_and_a_replaced_device_come_back_as_they_are_now_and_a_removed
     let (reply, request) = ask(&mut lab, "DELETE /v1/devices/dlt645_1", "", Ok(Given::Nothing)).await;
     assert_eq!(reply.status, 204);
     assert!(matches!(request, Request::Remove(_)));
+}
+
+#[tokio::test]
+async fn options_are_chosen_by_name_and_null_takes_a_choice_back() {
+    let mut lab = Lab::new().await;
+    lab.keeper.show_device(device("dlt645_1", "Kettle"));
+    let kettle = Ok(Given::Device(device("dlt645_1", "Kettle")));
+    let body = r#"{"options":{"relay":false,"close":"hand","export":null}}"#;
+    let (reply, request) = ask(&mut lab, "PATCH /v1/devices/dlt645_1", body, kettle).await;
+    assert_eq!(reply.status, 200);
+    let Request::Change { name: None, options, .. } = request else { panic!("{request:?}") };
+    let wanted = [
+        ("close".into(), Some(OptionValue::Word("hand".into()))),
+        ("export".into(), None),
+        ("relay".into(), Some(OptionValue::Flag(false))),
+    ];
+    assert_eq!(options, wanted.into());
+    let refused =
+        Refused::BadOption { option: "closs".into(), what: "is none".into(), allowed: vec!["close"] };
+    let body = r#"{"options":{"closs":"hand"}}"#;
+    let (reply, _) = ask(&mut lab, "PATCH /v1/devices/dlt645_1", body, Err(refused)).await;
+    assert_eq!((reply.status, &reply.json()["field"]), (422, &json!("options.closs")));
+}
+
+#[tokio::test]
+async fn a_joining_window_is_opened_shown_and_closed() {
+    let mut lab = Lab::new().await;
+    let window = JoiningWindow {
+        open: true,
+        opened_unix_ms: 1_795_000_000_000,
+        closes_unix_ms: 1_795_000_030_000,
+        address: Some("1a777b".into()),
+        joined: vec![DeviceId::parse("insteon_1a777b").unwrap()],
+        error: Some(("no_answer", "nobody answered".into())),
+    };
+    let name = LineName::parse("insteon").unwrap();
+    let given = Ok(Given::Joining(name.clone(), Box::new(window.clone())));
+    let body = r#"{"seconds":30,"code":"1A.77.7B"}"#;
+    let (reply, request) = ask(&mut lab, "POST /v1/joining", body, given).await;
+    assert_eq!((reply.status, reply.header("location")), (201, Some("/v1/joining?line=insteon")));
+    let asked = Request::OpenJoining {
+        line: None,
+        duration: std::time::Duration::from_secs(30),
+        address: Some("1A.77.7B".into()),
+    };
+    assert_eq!(request, asked);
+    let view = json!({
+        "line": "insteon", "open": true, "code": "1a777b", "joined": ["insteon_1a777b"],
+        "opened_at": "2026-11-18T11:06:40.000Z", "closes_at": "2026-11-18T11:07:10.000Z",
+        "error": {"code": "no_answer", "detail": "nobody answered"},
+    });
+    assert_eq!(reply.json(), view);
+    lab.keeper.show_line(Arc::new(LineHealth {
+        line: name.clone(),
+        port: Ok(()),
+        modem: None,
+        last_heard_unix_ms: None,
+        malformed: Vec::new(),
+        foreign: Vec::new(),
+        joining: Some(window),
+        joins: Default::default(),
+        options: &[],
+    }));
+    assert_eq!(lab.get("/v1/joining").await.json(), json!({ "joining": [view] }));
+    assert_eq!(lab.get("/v1/joining?line=cellar").await.status, 422);
+    let (reply, request) = ask(&mut lab, "DELETE /v1/joining?line=insteon", "", Ok(Given::Nothing)).await;
+    assert_eq!((reply.status, request), (204, Request::CloseJoining { line: Some(name) }));
 }
 
 #[tokio::test]

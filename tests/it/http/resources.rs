@@ -12,6 +12,10 @@ use super::lab::{Lab, command, device};
 
 fn line(port: Result<(), &str>, modem: Option<bool>) -> Arc<LineHealth> {
     Arc::new(LineHealth {
+        foreign: Vec::new(),
+        joining: None,
+        joins: Default::default(),
+        options: &[],
         line: LineName::parse("dlt645").expect("a name"),
         port: port.map_err(Arc::from),
         modem,
@@ -44,7 +48,7 @@ async fn the_gateway_tells_its_version_feed_and_lines() {
         json!({
             "id": "gw_aaaaaaaaaa", "version": "1.2.3", "started_at": "2026-11-18T11:06:40.000Z",
             "feed": {"epoch": "k3f9q2mz", "oldest": "k3f9q2mz.0", "latest": "k3f9q2mz.1"},
-            "lines": {"dlt645": {"port": true, "modem": true, "last_heard": "2026-11-18T11:06:40.123Z", "malformed": {"checksum": 2}}},
+            "lines": {"dlt645": {"port": true, "modem": true, "last_heard": "2026-11-18T11:06:40.123Z", "malformed": {"checksum": 2}, "joins": [], "options": {}, "foreign": []}},
         })
     );
 }

@@ -341,6 +341,8 @@ impl Device {
         match cmd1 {
             0x0D => Answer::ack(cmd1, self.engine as u8),
             0x0F => Answer::ack(cmd1, cmd2),
+            // It beeps once.
+            0x30 if self.counter.is_none() => Answer::ack(cmd1, asked.cmd2),
             0x1F => Answer::ack(cmd1, 0),
             0x10 => self.with_effect(asked, Effect::Announce),
             0x09 | 0x0A => self.with_effect(asked, Effect::Linking(cmd2)),

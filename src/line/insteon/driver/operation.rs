@@ -183,7 +183,9 @@ impl Insteon {
             self.hold(&mut job, now);
             return Some(job);
         }
-        self.tell_unlinked(answer, job.exchange.to());
+        if !matches!(job.work, Work::Link(_)) {
+            self.tell_unlinked(answer, job.exchange.to());
+        }
         self.leave_late(&job, answer != Answer::Silent, now);
         if matches!(answer, Answer::Mute | Answer::Busy) {
             self.doubt_modem(now);
