@@ -34,6 +34,14 @@ fn config(folder: &Path, port: u16) -> String {
     let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {folder}/{name};\n"))
         .concat();
+    let subscribers: String = [("now", "newest"), ("earliest", "oldest")]
+        .map(|(path, first)| {
+            format!(
+                "location = /{path} {{ nchan_subscriber; nchan_channel_id feed; \
+                 nchan_subscriber_first_message {first}; nchan_eventsource_ping_interval 15; }}\n"
+            )
+        })
+        .concat();
     // As it comes, but for limits that the figures would run into, and the comment against silence that we send too.
     // One worker: what more of them add on more cores, more gateways do not.
     format!(
@@ -41,12 +49,8 @@ fn config(folder: &Path, port: u16) -> String {
          error_log {folder}/error.log warn;\nevents {{ worker_connections 16000; }}\n\
          http {{\n{paths}access_log off;\nkeepalive_requests 100000000;\nkeepalive_timeout 600;\n\
          nchan_shared_memory_size 512M;\nnchan_message_buffer_length 100000;\nnchan_message_timeout 1h;\n\
-         nchan_eventsource_ping_interval 15;\n\
          server {{\nlisten 127.0.0.1:{port} backlog=4096;\n\
-         location = /publish {{ nchan_publisher; nchan_channel_id feed; }}\n\
-         location = /now {{ nchan_subscriber; nchan_channel_id feed; nchan_subscriber_first_message newest; }}\n\
-         location = /earliest {{ nchan_subscriber; nchan_channel_id feed; nchan_subscriber_first_message oldest; }}\n\
-         }}\n}}\n"
+         location = /publish {{ nchan_publisher; nchan_channel_id feed; }}\n{subscribers}}}\n}}\n"
     )
 }
 
@@ -62,7 +66,7 @@ impl Nchan {
         let start = |program: &str| {
             let mut command = Command::new(program);
             command.arg("-p").arg(folder.path()).arg("-c").arg(&file);
-            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+            command.stdout(Stdio::null()).spawn()
         };
         let Ok(child) = start("nginx").or_else(|_| start("/usr/sbin/nginx")) else { return Ok(None) };
         accepts(port).await?;
