@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 pub mod ask;
 mod commands;
+mod connection;
 pub mod cursor;
 mod devices;
 mod events;
