@@ -23,6 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use super::pen::{Pad, Writing};
 use super::progress::Progress;
@@ -54,8 +55,9 @@ pub(super) async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut io = Progress::new(stream, limits.stall);
+    let mut head_time = limits.head_time;
     loop {
-        let taken = match exchange(io, &router, limits.head_time, &mut stop).await {
+        let taken = match exchange(io, &router, head_time, &mut stop).await {
             Ok(None) => return,
             Ok(Some(taken)) => taken,
             Err(error) => return tracing::debug!(%error, "an HTTP connection ended early"),
@@ -67,6 +69,21 @@ pub(super) async fn connection(
         if !taken.offer.keep {
             let _ = io.shutdown().await;
             return;
+        }
+        let Some(left) = next(&mut io, limits.head_time, &mut stop).await else { return };
+        head_time = left;
+    }
+}
+
+/// Waits for another request without hyper and its buffers; gives the time that is left for its head. `None`: it
+/// does not come, or the server ends.
+async fn next(io: &mut Io, head_time: Duration, stop: &mut watch::Receiver<bool>) -> Option<Duration> {
+    let start = Instant::now();
+    tokio::select! {
+        biased;
+        () = stopped(stop) => None,
+        came = timeout(head_time, io.readable()) => {
+            matches!(came, Ok(Ok(()))).then(|| head_time.saturating_sub(start.elapsed()))
         }
     }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// What may be read while nobody wants it: a request that comes before the last one is answered. More waits in
@@ -57,6 +58,13 @@ impl<T> Progress<T> {
         let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.stall)));
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader took nothing for too long")))
+    }
+}
+
+impl Progress<TcpStream> {
+    /// Ready when there is something to read, or the other side is gone.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        if self.ahead.is_empty() { self.io.readable().await } else { Ok(()) }
     }
 }
 

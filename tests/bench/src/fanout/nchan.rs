@@ -5,10 +5,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
+use memchr::memmem::Finder;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
 use tokio::time::timeout;
 
 use crate::broker::{PATIENCE, accepts, free_port};
@@ -17,8 +19,8 @@ use crate::broker::{PATIENCE, accepts, free_port};
 pub(crate) const MISSING: &str = "nginx with nchan is not installed (apt install nginx-light libnginx-mod-nchan): the gateway's figures alone";
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
-/// Requests on their way at once while publishing.
-const PIPELINE: usize = 64;
+/// Starts the last line of every answer to a publisher.
+const ANSWER_END: &[u8] = b"last message id:";
 
 /// A running nginx; ended when dropped.
 pub(crate) struct Nchan {
@@ -88,31 +90,32 @@ impl Nchan {
         children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([master]).collect()
     }
 
-    /// Publishes the event `count` times and waits until all are taken.
+    /// Publishes the event `count` times and waits until all are taken. The next requests are there before the
+    /// last ones are answered, so that nginx never waits for us.
     pub(crate) async fn publish(&mut self, count: usize) -> anyhow::Result<()> {
-        let mut left = count;
-        while left > 0 {
-            let now = left.min(PIPELINE);
-            left -= now;
-            self.publisher.write_all(&self.request.repeat(now)).await?;
-            timeout(PATIENCE, self.answers(now)).await.context("nchan does not answer")??;
-        }
-        Ok(())
+        let (mut reading, mut writing) = self.publisher.split();
+        let requests = self.request.repeat(count);
+        let (written, answered) =
+            tokio::join!(writing.write_all(&requests), timeout(PATIENCE * 6, answers(&mut reading, count)));
+        written?;
+        answered.context("nchan does not answer")?
     }
+}
 
-    async fn answers(&mut self, count: usize) -> anyhow::Result<()> {
-        let status = memchr::memmem::Finder::new(b"HTTP/1.1 20");
-        let body_end = memchr::memmem::Finder::new(b"last requested:");
-        let mut text = Vec::new();
-        // The answer's head and a body of a few lines; both must be there, so that none is left in the socket.
-        while status.find_iter(&text).count() < count || body_end.find_iter(&text).count() < count {
-            anyhow::ensure!(self.publisher.read_buf(&mut text).await? > 0, "nchan closes the connection");
-            let refused =
-                memchr::memmem::find(&text, b"HTTP/1.1 4").or(memchr::memmem::find(&text, b"HTTP/1.1 5"));
-            anyhow::ensure!(refused.is_none(), "nchan refuses: {}", String::from_utf8_lossy(&text));
+async fn answers(from: &mut ReadHalf<'_>, count: usize) -> anyhow::Result<()> {
+    let (end, bad) = (Finder::new(ANSWER_END), [&b"HTTP/1.1 4"[..], b"HTTP/1.1 5"].map(Finder::new));
+    let (mut text, mut found) = (Vec::new(), 0);
+    while found < count {
+        anyhow::ensure!(from.read_buf(&mut text).await? > 0, "nchan closes the connection");
+        let refused = bad.iter().any(|bad| bad.find(&text).is_some());
+        anyhow::ensure!(!refused, "nchan refuses: {}", String::from_utf8_lossy(&text));
+        let seen = end.find_iter(&text).count();
+        found += seen;
+        if let Some(last) = end.find_iter(&text).last() {
+            text.drain(..last + ANSWER_END.len());
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// As root the worker would become somebody who may not enter the folder.
