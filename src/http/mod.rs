@@ -65,7 +65,7 @@ pub struct Settings {
     pub grace: Duration,
 }
 
-/// Connections held at once by default: ten times a busy house, at about 12 KB each.
+/// Connections held at once by default: ten times a busy house, at about 5 KB each.
 pub const CONNECTIONS: usize = 1000;
 
 impl Default for Settings {

@@ -151,6 +151,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_comes_too_early_is_kept_in_order_and_an_end_is_noticed() {
+        let (near, mut far) = tokio::io::duplex(256);
+        let mut near = Progress::new(near, Duration::from_hours(1));
+        let text: Vec<u8> = (0..2 * LOOK as u8).collect();
+        far.write_all(&text[1..]).await.expect("fits");
+        std::future::poll_fn(|context| {
+            assert!(near.poll_gone(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        near.give_back(&text[..1]);
+        let mut read = vec![0; text.len()];
+        near.read_exact(&mut read).await.expect("all of it");
+        assert_eq!(read, text);
+        drop(far);
+        let gone = std::future::poll_fn(|context| near.poll_gone(context)).await;
+        assert_eq!(gone.kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test]
     async fn progress_ends_the_waiting() {
         let (near, mut far) = tokio::io::duplex(4);
         let mut near = Progress::new(near, Duration::from_hours(1));
