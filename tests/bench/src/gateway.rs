@@ -31,19 +31,19 @@ pub(crate) struct Home {
 impl Home {
     /// A new home: `meters` DL/T 645 meters on `port`, the broker at `mqtt`, further keys of the line in `line`.
     pub(crate) fn new(port: &Path, mqtt: u16, meters: usize, line: &str) -> anyhow::Result<Self> {
-        Self::with(Dialect::Dlt645, (port, mqtt), meters, line)
+        Self::with(Dialect::Dlt645, (port, mqtt), meters, ("", line))
     }
 
-    /// The same with meters of another dialect.
+    /// The same with meters of another dialect, and further keys of `[http]` before those of the line.
     pub(crate) fn with(
         dialect: Dialect,
         (port, mqtt): (&Path, u16),
         meters: usize,
-        line: &str,
+        (http, line): (&str, &str),
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut text = format!(
-            "[store]\ndir = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{mqtt}\"\n\
+            "[store]\ndir = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n{http}\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{mqtt}\"\n\
              [[line]]\ndialect = \"{}\"\nport = \"{}\"\n{line}",
             folder.path().join("state").display(),
             dialect.name(),
@@ -116,12 +116,22 @@ impl Drop for Gateway {
 
 /// The number of the newest event.
 pub(crate) async fn head(http: u16) -> anyhow::Result<u64> {
+    Ok(latest(http).await?.1)
+}
+
+/// The life of its log, as cursors name it.
+pub(crate) async fn epoch(http: u16) -> anyhow::Result<String> {
+    Ok(latest(http).await?.0)
+}
+
+async fn latest(http: u16) -> anyhow::Result<(String, u64)> {
     let mut stream = TcpStream::connect(("127.0.0.1", http)).await?;
     stream.write_all(b"GET /v1/gateway HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     let body = answer.split("\r\n\r\n").nth(1).context("an answer has a body")?;
     let about: serde_json::Value = serde_json::from_str(body)?;
-    let latest = about["feed"]["latest"].as_str().and_then(|cursor| cursor.split('.').nth(1));
-    Ok(latest.context("the gateway names its newest event")?.parse()?)
+    let latest = about["feed"]["latest"].as_str().and_then(|cursor| cursor.split_once('.'));
+    let (epoch, seq) = latest.context("the gateway names its newest event")?;
+    Ok((epoch.to_owned(), seq.parse()?))
 }

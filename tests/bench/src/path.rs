@@ -87,7 +87,7 @@ impl Rig {
             Dialect::Dlt645 => (None, QUIET),
             Dialect::Insteon => (Some(Modem::default()), QUIET_INSTEON),
         };
-        let home = Home::with(dialect, (pty.path(), broker.port), METERS, quiet)?;
+        let home = Home::with(dialect, (pty.path(), broker.port), METERS, ("", quiet))?;
         let gateway = home.start()?;
         let http = gateway.http().await?;
         let subscriber = match way {
