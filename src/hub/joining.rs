@@ -68,29 +68,29 @@ impl Hub {
         address: Option<&str>,
         now: Now,
     ) -> Accepted {
-        let lane = self.lane_for_joining(line)?;
-        let Lane { name, line, .. } = &self.lanes[lane.0];
+        let index = self.lane_for_joining(line)?;
+        let lane = &mut self.lanes[index.0];
+        let joins = lane.line.joins();
         let address = match address {
-            Some(_) if !line.joins().by_address => return Err(Refused::NoJoinByAddress(name.clone())),
-            Some(text) => Some(line.canonical_address(text).map_err(Refused::BadAddress)?),
-            None if !line.joins().by_button && !line.joins().by_call => {
-                return Err(Refused::NoJoining(name.clone()));
-            }
+            Some(_) if !joins.by_address => return Err(Refused::NoJoinByAddress(lane.name.clone())),
+            Some(text) => Some(lane.line.canonical_address(text).map_err(Refused::BadAddress)?),
+            None if !joins.by_button && !joins.by_call => return Err(Refused::NoJoining(lane.name.clone())),
             None => None,
         };
         let duration = duration.min(JOINING_MAX);
         let closes_unix_ms =
             now.unix_ms.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
         // One that is open goes on with what it has found.
-        let before = self.lanes[lane.0].window.take().filter(|window| window.shown.open);
+        let before = lane.window.take().filter(|window| window.shown.open);
         let joined = before.as_ref().map(|window| window.shown.joined.clone()).unwrap_or_default();
         let opened_unix_ms = before.map_or(now.unix_ms, |window| window.shown.opened_unix_ms);
         let shown =
             JoiningWindow { open: true, opened_unix_ms, closes_unix_ms, address, joined, error: None };
-        self.lanes[lane.0].window =
+        lane.window =
             Some(Window { shown: shown.clone(), until: now.mono + duration, due: now.mono, yields: false });
-        self.joining_news(lane, JoiningNews::Opened { closes_unix_ms }, now);
-        Ok((None, Given::Joining(self.lanes[lane.0].name.clone(), Box::new(shown))))
+        let given = Given::Joining(lane.name.clone(), Box::new(shown));
+        self.joining_news(index, JoiningNews::Opened { closes_unix_ms }, now);
+        Ok((None, given))
     }
 
     /// Closes the window of a line, or every one.
@@ -99,8 +99,8 @@ impl Hub {
             Some(line) => vec![self.lane_called(line)?],
             None => (0..self.lanes.len()).map(LineIndex).collect(),
         };
-        for lane in lanes {
-            self.end_joining(lane, "request", now);
+        for line in lanes {
+            self.end_joining(line, "request", now);
         }
         Ok((None, Given::Nothing))
     }
@@ -120,27 +120,27 @@ impl Hub {
         }
     }
 
-    fn end_joining(&mut self, lane: LineIndex, reason: &'static str, now: Now) {
-        let lane_ = &mut self.lanes[lane.0];
-        let Some(window) = lane_.window.as_mut().filter(|window| window.shown.open) else { return };
+    fn end_joining(&mut self, line: LineIndex, reason: &'static str, now: Now) {
+        let lane = &mut self.lanes[line.0];
+        let Some(window) = lane.window.as_mut().filter(|window| window.shown.open) else { return };
         window.shown.open = false;
-        if matches!(lane_.slot, Some(Slot::Busy(_, Job::Window))) {
-            lane_.line.give_way(now);
+        if matches!(lane.slot, Some(Slot::Busy(_, Job::Window))) {
+            lane.line.give_way(now);
         }
-        self.joining_news(lane, JoiningNews::Closed { reason: reason.into() }, now);
+        self.joining_news(line, JoiningNews::Closed { reason: reason.into() }, now);
     }
 
     /// Closes windows whose time is over.
-    pub(super) fn expire_joining(&mut self, lane: LineIndex, now: Now) {
-        let window = self.lanes[lane.0].window.as_ref();
+    pub(super) fn expire_joining(&mut self, line: LineIndex, now: Now) {
+        let window = self.lanes[line.0].window.as_ref();
         if window.is_some_and(|window| window.shown.open && window.until <= now.mono) {
-            self.end_joining(lane, "time", now);
+            self.end_joining(line, "time", now);
         }
     }
 
     /// The next operation of the line's window, if it is its turn.
-    pub(super) fn joining_turn(&mut self, lane: LineIndex, now: Now) -> Option<Operation> {
-        let Lane { window, line, plan, .. } = &mut self.lanes[lane.0];
+    pub(super) fn joining_turn(&mut self, line: LineIndex, now: Now) -> Option<Operation> {
+        let Lane { window, line, plan, .. } = &mut self.lanes[line.0];
         let window = window.as_mut().filter(|window| window.shown.open && window.due <= now.mono)?;
         let poll_due = plan.next_due().is_some_and(|due| due <= now.mono);
         if std::mem::take(&mut window.yields) && poll_due {
@@ -158,20 +158,20 @@ impl Hub {
     }
 
     /// An operation of the window went on.
-    pub(super) fn window_progress(&mut self, lane: LineIndex, progress: &Progress, now: Now) {
-        let lane_ = &mut self.lanes[lane.0];
-        let Some(window) = lane_.window.as_mut().filter(|window| window.shown.open) else { return };
+    pub(super) fn window_progress(&mut self, line: LineIndex, progress: &Progress, now: Now) {
+        let lane = &mut self.lanes[line.0];
+        let Some(window) = lane.window.as_mut().filter(|window| window.shown.open) else { return };
         let by_address = window.shown.address.is_some();
         match progress {
-            Progress::Done if by_address => self.end_joining(lane, "joined", now),
+            Progress::Done if by_address => self.end_joining(line, "joined", now),
             Progress::Failed(failure) => {
-                let waited = failure.code == NOBODY && !by_address;
+                let waited = failure.code == NOBODY;
                 // One that waits for a button ends when its time is over: the next follows at once.
-                let pause = if waited && lane_.line.joins().by_button { Duration::ZERO } else { PAUSE };
+                let pause = if waited && lane.line.joins().by_button { Duration::ZERO } else { PAUSE };
                 window.due = now.mono + pause;
                 let unanswered_call = failure.code == NO_ANSWER && !by_address;
                 if !waited && !unanswered_call {
-                    self.joining_failed(lane, failure, now);
+                    self.joining_failed(line, failure, now);
                 }
             }
             Progress::Done => window.due = now.mono + PAUSE,
@@ -179,43 +179,43 @@ impl Hub {
         }
     }
 
-    fn joining_failed(&mut self, lane: LineIndex, failure: &Failure, now: Now) {
-        let Some(window) = &mut self.lanes[lane.0].window else { return };
+    fn joining_failed(&mut self, line: LineIndex, failure: &Failure, now: Now) {
+        let Some(window) = &mut self.lanes[line.0].window else { return };
         let told: (&'static str, Arc<str>) = (failure.code, failure.detail.as_str().into());
         // The same again is no news.
         if window.shown.error.as_ref() != Some(&told) {
             window.shown.error = Some(told.clone());
-            self.joining_news(lane, JoiningNews::Failed { code: told.0.into(), detail: told.1 }, now);
+            self.joining_news(line, JoiningNews::Failed { code: told.0.into(), detail: told.1 }, now);
         }
     }
 
     /// A device came while the window was open.
-    pub(super) fn window_joined(&mut self, lane: LineIndex, device: &DeviceId, now: Now) {
-        let window = self.lanes[lane.0].window.as_mut().filter(|window| window.shown.open);
+    pub(super) fn window_joined(&mut self, line: LineIndex, device: &DeviceId, now: Now) {
+        let window = self.lanes[line.0].window.as_mut().filter(|window| window.shown.open);
         let Some(window) = window.filter(|window| !window.shown.joined.contains(device)) else { return };
         window.shown.joined.push(device.clone());
         window.shown.error = None;
-        self.joining_news(lane, JoiningNews::Joined { device: device.clone() }, now);
+        self.joining_news(line, JoiningNews::Joined { device: device.clone() }, now);
     }
 
-    fn joining_news(&mut self, lane: LineIndex, news: JoiningNews, now: Now) {
-        let lane = &mut self.lanes[lane.0];
+    fn joining_news(&mut self, line: LineIndex, news: JoiningNews, now: Now) {
+        let lane = &mut self.lanes[line.0];
         lane.changed = true;
         let about = GatewayEvent::Joining { line: lane.name.clone(), news };
         self.event(None, Body::Gateway(about), None, now);
     }
 
     /// A device that was added by its address is to be linked, where the dialect links.
-    pub(super) fn link_later(&mut self, lane: LineIndex, device: &Device) {
-        let lane = &mut self.lanes[lane.0];
+    pub(super) fn link_later(&mut self, line: LineIndex, device: &Device) {
+        let lane = &mut self.lanes[line.0];
         if lane.line.joins().by_address {
             lane.to_link.push_back(device.id.clone());
         }
     }
 
     /// The next device that is to be linked.
-    pub(super) fn linking_turn(&mut self, lane: LineIndex) -> Option<(DeviceId, Operation)> {
-        while let Some(id) = self.lanes[lane.0].to_link.pop_front() {
+    pub(super) fn linking_turn(&mut self, line: LineIndex) -> Option<(DeviceId, Operation)> {
+        while let Some(id) = self.lanes[line.0].to_link.pop_front() {
             if let Some(member) = self.registry.get(&id) {
                 return Some((id, Operation::Link { target: member.device.target.clone() }));
             }

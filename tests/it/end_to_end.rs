@@ -20,7 +20,7 @@ const OFF: &str =
 const ON: &str =
     "FE FE FE FE 68 11 47 00 00 00 00 68 1C 10 35 33 33 33 33 33 33 33 4F 33 33 33 33 63 45 CC 7D 16";
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
 }
 
@@ -36,7 +36,7 @@ fn is_settled(event: &Value, id: &Value) -> bool {
         && settled.iter().any(|word| event["data"]["state"] == *word)
 }
 
-async fn base(gateway: &Running) -> String {
+pub(crate) async fn base(gateway: &Running) -> String {
     let about = get(&format!("{}/v1/gateway", gateway.http)).await;
     format!("plugline/{}", about["id"].as_str().expect("an id"))
 }
@@ -104,7 +104,7 @@ fn quantity(frame: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn is_line(event: &Value, word: &str) -> bool {
+pub(crate) fn is_line(event: &Value, word: &str) -> bool {
     event["kind"] == "gateway" && event["data"]["event"] == word
 }
 
