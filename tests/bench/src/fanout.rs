@@ -140,9 +140,12 @@ async fn round(mut server: Server, plan: Plan) -> anyhow::Result<Round> {
     let empty = server.memory()?;
     let readers = Readers::connect(&server.target(plan.way, false), plan.readers).await?;
     // A reader that polls is held a moment after it asked.
-    sleep(pause(plan.readers)).await;
+    readers.settle().await;
     round.idle = per_reader(server.memory()? - empty);
-    tell(&mut server, &readers, 1).await?;
+    while !readers.all_begun() {
+        server.publish(1).await?;
+        readers.settle().await;
+    }
 
     let cpu = server.cpu_s()?;
     let mut times = Vec::new();
