@@ -141,10 +141,10 @@ impl Readers {
         self.tally.wanted.store(wanted, Relaxed);
         let end = Instant::now() + PATIENCE * 6;
         while self.seen() < wanted {
-            let (seen, lost) = (self.seen(), self.tally.lost.load(Relaxed));
+            let lost = self.tally.lost.load(Relaxed);
             anyhow::ensure!(lost == 0, "{lost} readers lost their connection");
             let _ = timeout_at(end, self.tally.reached.notified()).await;
-            anyhow::ensure!(Instant::now() < end, "{seen} of {wanted} deliveries arrived");
+            anyhow::ensure!(Instant::now() < end, "{} of {wanted} deliveries arrived", self.seen());
         }
         Ok(Instant::now())
     }
