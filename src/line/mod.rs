@@ -13,6 +13,7 @@ use crate::device::{Abilities, Decimal, DeviceOptions, Moment, Now, OptionRow, Q
 pub mod dlt645;
 pub mod framing;
 pub mod insteon;
+pub mod plugline;
 
 /// Serial settings that a dialect asks of its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
