@@ -63,6 +63,8 @@ pub struct Plugline {
     /// A record is to be written now.
     urgent: bool,
     keep_due: Option<Moment>,
+    /// SHORTs that sockets had before they joined again.
+    former: BTreeMap<ShortAddress, Eui64>,
     told_networks: BTreeSet<NetworkId>,
     told: BTreeSet<(&'static str, String)>,
     outputs: Outputs,
@@ -96,6 +98,7 @@ impl Plugline {
             on_disk: 0,
             urgent: false,
             keep_due: None,
+            former: BTreeMap::new(),
             told_networks: BTreeSet::new(),
             told: BTreeSet::new(),
             outputs: Outputs::default(),

@@ -28,12 +28,17 @@ const PROBE_PAUSE_MAX: Duration = Duration::from_secs(120);
 const PROBES_PER_REOPEN: u32 = 3;
 /// After so many of these a person is asked for help.
 const REOPENS_TO_NOTICE: u32 = 2;
-/// A modem of which nothing was heard for so long is asked how it is.
-const QUIET: Duration = Duration::from_secs(20);
-/// The first confirm of a request comes within this: the longest frame at 2400 bit/s takes half of it.
-const CONFIRM_WAIT: Duration = Duration::from_millis(1_000);
+/// A modem is asked this often how it is.
+const STATUS_PERIOD: Duration = Duration::from_secs(10);
+/// So many questions without an answer, and it is asked to begin anew.
+const UNANSWERED_MAX: u8 = 3;
+/// A request is confirmed within this, at least as waiting.
+const CONFIRM_WAIT: Duration = Duration::from_millis(100);
+/// From the last moment at which a waiting frame may start until its confirm: the longest frame at 2400 bit/s, and the
+/// port.
+const END_WAIT: Duration = Duration::from_millis(700);
 /// What was written and not confirmed is written so often in all.
-const WRITES_MAX: u8 = 3;
+const WRITES_MAX: u8 = 4;
 /// Requests that wait for the modem's queue.
 const WAITING_MAX: usize = 32;
 
@@ -84,9 +89,9 @@ pub(super) struct Host {
     pub(super) clock: ModemClock,
     number: u8,
     requests: Vec<Request>,
-    heard: Moment,
-    /// It was asked how it is and has not answered.
-    doubted: bool,
+    /// When it is next asked how it is, and how often it did not answer.
+    status_due: Moment,
+    unanswered: u8,
     events: VecDeque<HostEvent>,
 }
 
@@ -111,12 +116,24 @@ impl Host {
         if self.requests.len() >= WAITING_MAX {
             return None;
         }
-        // A number comes again after 256 requests, and no more than 32 are open.
-        self.number = self.number.wrapping_add(1);
-        let number = self.number;
+        let number = self.numbered();
         self.requests.push(Request { number, transmit: window, pdu: pdu.to_vec(), writes: 0, due: None });
         self.feed(now, out);
         Some(number)
+    }
+
+    /// A number for a message; it comes again after 256, and no more than 32 requests are open.
+    fn numbered(&mut self) -> u8 {
+        self.number = self.number.wrapping_add(1);
+        self.number
+    }
+
+    /// Takes a request back, if the modem has not begun with it.
+    pub(super) fn cancel(&mut self, number: u8, out: &mut Outputs) {
+        let Some(at) = self.requests.iter().position(|request| request.number == number) else { return };
+        if self.requests.remove(at).due.is_some() && self.up() {
+            write(self.numbered(), &Message::Cancel { number }, out);
+        }
     }
 
     /// Writes requests as far as the modem's queue has room.
@@ -152,8 +169,6 @@ impl Host {
     }
 
     fn hear(&mut self, number: u8, message: &Message<'_>, now: Moment, out: &mut Outputs) {
-        self.heard = now;
-        self.doubted = false;
         match message {
             Message::Hello(hello) => self.greeted(hello, now, out),
             Message::Receive(receive) if self.up() => {
@@ -161,7 +176,10 @@ impl Host {
                 self.events.push_back(HostEvent::Heard { pdu: receive.pdu.to_vec(), end_us: receive.end_us });
             }
             Message::Confirm(confirm) if self.up() => self.confirmed(number, *confirm, now),
-            Message::Status(status) if self.up() => self.clock.observe(status.clock_us, now),
+            Message::Status(status) if self.up() => {
+                self.unanswered = 0;
+                self.clock.observe(status.clock_us, now);
+            }
             // It speaks, and its HELLO was lost: ask again at once.
             Message::Receive(_) | Message::Confirm(_) | Message::Status(_) => self.hurry(now),
             _ => out.happen(Happening::Malformed { kind: "echo" }),
@@ -200,6 +218,7 @@ impl Host {
         self.clock.observe(hello.clock_us, now);
         self.stage = Stage::Up;
         self.failed_probes = 0;
+        (self.status_due, self.unanswered) = (now + STATUS_PERIOD, 0);
         // Whatever was asked before a HELLO is not known to it any more.
         self.requests.clear();
         self.tell_answers(true, out);
@@ -212,7 +231,7 @@ impl Host {
             let (before, after) = self.requests[at].transmit;
             // It may wait for as long as it was told to, and then be on the line.
             let latest = if after == u64::MAX { before.max(self.clock.at(now)) + 60_000_000 } else { after };
-            self.requests[at].due = Some(self.clock.moment(latest).max(now) + CONFIRM_WAIT);
+            self.requests[at].due = Some(self.clock.moment(latest).max(now) + END_WAIT);
             return;
         }
         if confirm.end_us != 0 {
@@ -231,7 +250,7 @@ impl Host {
         match self.stage {
             Stage::Probe(due) if due <= now => {
                 self.stage = Stage::Asked(now + HELLO_WAIT);
-                write(0, &Message::Reset { version: LINK_VERSION }, out);
+                write(self.numbered(), &Message::Reset { version: LINK_VERSION }, out);
             }
             Stage::Asked(due) if due <= now => {
                 out.happen(Happening::Recovery { step: "probe" });
@@ -243,12 +262,13 @@ impl Host {
     }
 
     fn watch(&mut self, now: Moment, out: &mut Outputs) {
-        if self.quiet_due() <= now {
-            self.heard = now;
-            if std::mem::replace(&mut self.doubted, true) {
+        if self.status_due <= now {
+            if self.unanswered >= UNANSWERED_MAX {
                 return self.lost(now);
             }
-            write(0, &Message::StatusAsk, out);
+            self.unanswered += 1;
+            self.status_due = now + STATUS_PERIOD;
+            write(self.numbered(), &Message::StatusAsk, out);
         }
         let mut given_up = None;
         for request in self.requests.iter_mut().filter(|request| request.due.is_some_and(|due| due <= now)) {
@@ -273,10 +293,6 @@ impl Host {
             self.events.push_back(HostEvent::Ended { number: request.number, confirm });
         }
         self.stage = Stage::Probe(now);
-    }
-
-    fn quiet_due(&self) -> Moment {
-        self.heard + if self.doubted { CONFIRM_WAIT } else { QUIET }
     }
 
     fn probe_failed(&mut self, now: Moment, out: &mut Outputs) {
@@ -307,7 +323,7 @@ impl Host {
         match self.stage {
             Stage::Closed => None,
             Stage::Probe(due) | Stage::Asked(due) => Some(due),
-            Stage::Up => self.requests.iter().filter_map(|request| request.due).chain([self.quiet_due()]).min(),
+            Stage::Up => self.requests.iter().filter_map(|request| request.due).chain([self.status_due]).min(),
         }
     }
 }

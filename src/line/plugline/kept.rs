@@ -1,9 +1,9 @@
 //! What the driver keeps through a restart: the network, its keys and counters, and every socket that joined.
 //!
 //! ```text
-//! 01 | NETID 2 | group key 16 | group ceiling 4 | number of sockets 2 | sockets, each:
+//! 01 | NETID 2 | group key 16 | its number 1 | group ceiling 4 | number of sockets 2 | sockets, each:
 //! EUI 8 | SHORT 2 | keys 80 | slot 2 | told slot 2 | capabilities 1 | hardware 2 | newest up-counter 4 |
-//! down ceiling 4 | import 12 | export 12 | flags 1 | power-on 1 | limit 2 | minutes 1
+//! down ceiling 4 | import 12 | export 12 | flags 1 | power-on 1 | limit 2 | minutes 1 | number of the group key told 1
 //! register: base 8 | last 4, FFFFFFFF for none
 //! ```
 //! Counters are kept as ceilings: what lies below them counts as used. The record holds keys; nobody shows it.
@@ -31,6 +31,8 @@ pub(super) struct Network {
     pub(super) id: NetworkId,
     pub(super) group_key: Key,
     pub(super) group: Reserved,
+    /// Counts the group keys of this network, so that it is known who was told which.
+    pub(super) group_age: u8,
 }
 
 /// As opaque bytes; raises every ceiling.
@@ -38,6 +40,7 @@ pub(super) fn emit<'m>(network: &mut Network, sockets: impl ExactSizeIterator<It
     let mut out = vec![FORMAT];
     out.extend(network.id.0.to_be_bytes());
     out.extend(network.group_key.octets());
+    out.push(network.group_age);
     out.extend(network.group.raise().to_be_bytes());
     out.extend(u16::try_from(sockets.len()).unwrap_or(u16::MAX).to_be_bytes());
     for own in sockets {
@@ -72,6 +75,7 @@ fn socket(own: &mut Own, out: &mut Vec<u8>) {
     out.push(own.told.power_on as u8);
     out.extend(own.told.limit_ma.to_be_bytes());
     out.push(own.told.minutes);
+    out.push(own.group_age);
 }
 
 /// From those bytes; `None` when they are not such.
@@ -92,6 +96,7 @@ fn network(from: &mut Reader<'_>) -> Result<Network, ParseError> {
     Ok(Network {
         id: NetworkId(from.u16("NETID")?),
         group_key: Key::new(from.array("group key")?),
+        group_age: from.u8("group key's number")?,
         group: Reserved::restored(from.u32("group ceiling")?),
     })
 }
@@ -114,6 +119,7 @@ fn own(from: &mut Reader<'_>, network: NetworkId) -> Result<Own, ParseError> {
     export.restarted = flags & EXPORT_RESTARTED != 0;
     let power_on = PowerOn::of(from.u8("power-on")?).unwrap_or_default();
     let told = Behaviour { power_on, limit_ma: from.u16("limit")?, minutes: from.u8("minutes")? };
+    let group_age = from.u8("group key's number")?;
     Ok(Own {
         identity: Identity { eui, network, short },
         keys,
@@ -127,6 +133,7 @@ fn own(from: &mut Reader<'_>, network: NetworkId) -> Result<Own, ParseError> {
         export,
         extras: [flags & FREQUENCY != 0, flags & POWER_FACTOR != 0],
         told,
+        group_age,
     })
 }
 
@@ -144,7 +151,7 @@ mod tests {
 
     fn sample() -> (Network, Own) {
         let network =
-            Network { id: NetworkId(0x4A17), group_key: Key::new([9; 16]), group: Reserved::restored(77) };
+            Network { id: NetworkId(0x4A17), group_key: Key::new([9; 16]), group: Reserved::restored(77), group_age: 3 };
         let identity =
             Identity { eui: Eui64([2, 0xA0, 0xB1, 0xFF, 0xFE, 0, 0x12, 0x34]), network: network.id, short: ShortAddress(18) };
         let nonces = Nonces { socket: [1; 8], gateway: [2; 8] };
@@ -156,6 +163,7 @@ mod tests {
         own.down = Reserved::restored(81);
         own.import = Register { base: 1 << 33, last: Some(5), restarted: true };
         own.extras = [true, false];
+        own.group_age = 2;
         own.told = Behaviour { power_on: PowerOn::Off, limit_ma: 10_000, minutes: 5 };
         (network, own)
     }
@@ -165,7 +173,7 @@ mod tests {
         let (mut network, mut own) = sample();
         let bytes = emit(&mut network, [&mut own].into_iter());
         let (again, sockets) = parse(&bytes).expect("it was just written");
-        assert_eq!((again.id, &again.group_key), (network.id, &network.group_key));
+        assert_eq!((again.id, &again.group_key, again.group_age), (network.id, &network.group_key, 3));
         assert!(again.group.used > 77 && sockets[0].down.used > 81);
         let mut wanted = own;
         wanted.down = sockets[0].down;

@@ -107,6 +107,8 @@ pub(super) struct Own {
     pub(super) extras: [bool; 2],
     /// What it was told to be like.
     pub(super) told: Behaviour,
+    /// Which group key it was told.
+    pub(super) group_age: u8,
 }
 
 impl Own {
@@ -126,6 +128,7 @@ impl Own {
             export: Register::default(),
             extras: [false; 2],
             told: Behaviour::default(),
+            group_age: 0,
         }
     }
 }
@@ -180,9 +183,10 @@ pub(super) struct Member {
     /// It was asked after a long silence and did not answer.
     pub(super) silent: bool,
     pub(super) minutes: Option<Minutes>,
-    /// It says that it started, and was not told yet where the group counter is.
+    /// It wants to be told where the group counter is.
     pub(super) sync: bool,
-    pub(super) booted: bool,
+    /// It asked to join, though it is joined; if it reports all the same there are two.
+    pub(super) asked_again: bool,
     pub(super) alarms: [bool; 2],
     pub(super) patience: Patience,
     /// It was removed, and is to be told so.
@@ -201,7 +205,7 @@ impl Member {
             silent: false,
             minutes: None,
             sync: false,
-            booted: false,
+            asked_again: false,
             alarms: [false; 2],
             patience: Patience::default(),
             leaving: false,

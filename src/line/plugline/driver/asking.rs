@@ -20,15 +20,19 @@ const ANSWER_LEN: usize = 12;
 const RESPONSE_LEN: usize = 21;
 const READING_LEN: usize = 35;
 /// An answer is here this long after its last octet at the latest: the modem, its port, the operating system.
-const PORT_DELAY: Duration = Duration::from_millis(30);
+const PORT_DELAY: Duration = Duration::from_millis(15);
 /// A COMMAND that finds no gap within this time goes over a slot: a lost REPORT is in the next one's history.
-const GAP_WAIT_US: u64 = 1_500_000;
+const GAP_WAIT_US: u64 = 1_000_000;
 /// And may then start this much later, wherever the line is free.
 const ANYWHERE_US: u64 = 1_000_000;
+/// From the longest answer's last octet until the command is repeated, the turn-around included.
+const ANSWER_WAIT_US: u64 = 30_000;
 /// A modem that takes no request is asked again after this long.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// A socket that says "not now" is asked again after this long.
 const SOCKET_PAUSE: Duration = Duration::from_secs(1);
+/// Wrong ANSWERs to one COMMAND after which none is believed any more.
+const FORGERIES_MAX: u8 = 16;
 /// New COMMANDs for one operation: after "stale" and "not now".
 const REISSUES_MAX: u8 = 3;
 /// Tries of what nobody waits for.
@@ -52,6 +56,10 @@ pub(super) struct Job {
     /// It was on the line at least once, and its fate is not known.
     doubt: bool,
     heard: bool,
+    /// Wrong ANSWERs to it.
+    forgeries: u8,
+    /// Where the relay is wanted, whatever is asked by now.
+    wanted: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +76,13 @@ enum Phase {
 
 impl Job {
     pub(super) fn new(ticket: Option<Ticket>, short: ShortAddress, ask: Ask, deadline: Moment) -> Self {
+        let wanted = if let Ask::Switch { on } = ask { Some(on) } else { None };
         Self {
             ticket,
             short,
             ask,
+            forgeries: 0,
+            wanted,
             deadline,
             counter: 0,
             pdu: Vec::new(),
@@ -132,6 +143,9 @@ impl Plugline {
             return Err(("unsupported", format!("{} has no relay", target.address)));
         }
         // What the driver does by itself is done again later.
+        if let Some(own) = self.job.take() {
+            self.recall(&own);
+        }
         self.job = Some(Job::new(Some(ticket), short, ask, deadline));
         Ok(())
     }
@@ -219,7 +233,7 @@ impl Plugline {
                 job.doubt = true;
                 // The longer of the two answers to anything but a reading: "stale" is a RESPONSE.
                 let answer = self.airtime_us(job.answer_len().max(RESPONSE_LEN));
-                let latest = confirm.end_us + u64::from(TURNAROUND_MAX_US) + answer;
+                let latest = confirm.end_us + ANSWER_WAIT_US + answer;
                 job.phase = Phase::Answer(self.host.clock.moment(latest).max(now) + PORT_DELAY);
                 let attempt = job.attempt;
                 self.progress(&job, Progress::Sent { attempt });
@@ -246,7 +260,8 @@ impl Plugline {
 
     /// An ANSWER: it settles the command in flight, or is nothing.
     pub(super) fn answer(&mut self, frame: &Frame<'_>, now: Now) {
-        let Some(mut job) = self.job.take_if(|job| job.short == frame.short() && job.attempt > 0) else {
+        let believed = |job: &mut Job| job.short == frame.short() && job.attempt > 0 && job.forgeries < FORGERIES_MAX;
+        let Some(mut job) = self.job.take_if(believed) else {
             return self.count("stray_answer");
         };
         let Some(member) = self.members.get(&job.short) else { return };
@@ -260,7 +275,15 @@ impl Plugline {
                 return;
             }
             Err(OpenError::NotForUs) => self.count("stray_answer"),
-            Err(_) => self.count("forged"),
+            Err(_) => {
+                self.count("forged");
+                job.forgeries += 1;
+                if job.forgeries == FORGERIES_MAX {
+                    // Somebody is guessing: the relay is asked for under a tag that cannot be guessed.
+                    job.ask = Ask::Read;
+                    job.phase = if self.seal(&mut job) { Phase::Pause(now.mono) } else { Phase::Unsealed };
+                }
+            }
         }
         self.job = Some(job);
     }
@@ -326,7 +349,7 @@ impl Plugline {
         }
         let name = &target.address;
         let refused = match (answer.outcome, &job.ask) {
-            (Ended::Done, Ask::Switch { on }) if *on != answer.relay_on => {
+            (Ended::Done, _) if job.wanted.is_some_and(|on| on != answer.relay_on) => {
                 Some(("not_shown", format!("{name} says that it is done, and its relay stays where it was")))
             }
             (Ended::Done, _) => None,
@@ -361,11 +384,20 @@ impl Plugline {
         self.wish_failed(job, now);
     }
 
-    fn expire(&mut self, job: Job, now: Moment) {
+    /// Takes back what waits in the modem.
+    fn recall(&mut self, job: &Job) {
+        if let Phase::Sending(number) = job.phase {
+            self.host.cancel(number, &mut self.outputs);
+        }
+    }
+
+    fn expire(&mut self, mut job: Job, now: Moment) {
+        self.recall(&job);
+        job.doubt |= matches!(job.phase, Phase::Sending(_));
         let (name, ask) = (self.name(&job), job.ask.name());
         let (code, detail) = match job.phase {
             Phase::Unsealed => ("storage", format!("`{ask}` for {name} waited for the disk until its time was over")),
-            _ if job.attempt == 0 => ("too_late", format!("the line was never free for `{ask}` to {name}")),
+            Phase::Pause(_) if job.attempt == 0 => ("too_late", format!("the line was never free for `{ask}` to {name}")),
             _ => ("no_answer", format!("{name} did not answer `{ask}` in time ({} tries)", job.attempt)),
         };
         let silent = code == "no_answer" && !job.heard;

@@ -9,6 +9,7 @@ use plugline_protocol::security::Channel;
 use plugline_protocol::timing::BEACON_REPEAT_MS;
 
 use super::super::clock::ModemClock;
+use super::super::kept::Network;
 use super::super::slots::{BEACON_STEP_MS, BEACON_TRIES};
 use super::Plugline;
 use crate::device::{Moment, Now};
@@ -16,7 +17,7 @@ use crate::device::{Moment, Now};
 /// A BEACON is with the modem this long before its time.
 const LEAD: Duration = Duration::from_millis(250);
 /// It starts no later than this after its time, so that the clocks that follow it stay within the guard.
-const JITTER_US: u64 = 2_000;
+const JITTER_US: u64 = 1_000;
 const HALVES: u64 = 2;
 
 /// Whose REPORT arrived in a slot, in this superframe and the one before.
@@ -69,6 +70,13 @@ pub(super) struct Beat {
     sealer: Option<Channel>,
 }
 
+impl Beat {
+    /// Seals with the network's present key.
+    pub(super) fn rekey(&mut self, network: &Network) {
+        self.sealer = Some(Channel::group(&network.group_key, network.id));
+    }
+}
+
 impl Plugline {
     /// From the next half of a superframe on.
     pub(super) fn start_beats(&mut self, now: Moment) {
@@ -78,9 +86,11 @@ impl Plugline {
         self.beat = Beat {
             next: Some(number * HALVES + half + 1),
             clock: Some(self.host.clock),
-            sealer: self.network.as_ref().map(|network| Channel::group(&network.group_key, network.id)),
             ..Beat::default()
         };
+        if let Some(network) = &self.network {
+            self.beat.rekey(network);
+        }
     }
 
     /// When the next BEACON goes to the modem.

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use plugline_protocol::ShortAddress;
+use plugline_protocol::{Eui64, ShortAddress};
 use plugline_protocol::frame::{Frame, FrameError, Kind, MAX_PAYLOAD, MAX_PDU, Options};
 use plugline_protocol::messages::{Extensions, Report, extension};
 use plugline_protocol::reading::{Cause as Why, Reading as Figures};
 use plugline_protocol::security::Verdict;
-use plugline_protocol::timing::TURNAROUND_MIN_US;
+use plugline_protocol::timing::{TURNAROUND_MAX_US, TURNAROUND_MIN_US};
 
-use super::super::member::{Member, Minutes};
+use super::super::member::{Member, Minutes, spelled};
 use super::Plugline;
 use crate::device::{Moment, Now, Quantity, Reading};
 use crate::line::{Cause, Happening};
 
-/// An ACK that could not start within this time helps nobody: the socket has repeated its REPORT.
-const ACK_LATEST_US: u64 = 300_000;
 const MINUTE: Duration = Duration::from_secs(60);
 /// A REPORT of a minute further back is of the past: it may be a recorded one, from before a restart.
 const CURRENT_MINUTES: u64 = 2;
@@ -107,17 +105,30 @@ impl Plugline {
         let short = frame.short();
         match self.members.get(&short) {
             None => {
-                self.count("unknown_socket");
-                let detail = format!(
-                    "a socket of this network (short address {:04X}) is not known: it was removed, or its joining was lost; reset it and let it join again",
-                    short.0
-                );
-                self.notice_once("unknown_socket", &short.0.to_string(), detail);
+                self.unknown_socket(short);
                 None
             }
             Some(member) if member.keeping.is_some() => None,
             Some(_) => Some(short),
         }
+    }
+
+    fn unknown_socket(&mut self, short: ShortAddress) {
+        self.count("unknown_socket");
+        if let Some(eui) = self.former.get(&short).copied() {
+            return self.two_of_one_label(eui);
+        }
+        let detail = format!(
+            "a socket of this network (short address {:04X}) is not known: it was removed, or its joining was lost; hold its button for ten seconds and let it join again",
+            short.0
+        );
+        self.notice_once("unknown_socket", &short.0.to_string(), detail);
+    }
+
+    pub(super) fn two_of_one_label(&mut self, eui: Eui64) {
+        let name = spelled(eui);
+        let detail = format!("two sockets have the label of {name}: only the one that joined last is let in");
+        self.notice_once("two_of_one_label", &name, detail);
     }
 
     fn report(&mut self, frame: &Frame<'_>, end_us: u64, now: Now) {
@@ -131,8 +142,7 @@ impl Plugline {
         let Some(verdict) = self.judged(short, counter, now.mono) else { return };
         let number = self.superframe(end_us).0;
         let Some(member) = self.members.get(&short) else { return };
-        let slot = member.own.slot.filter(|_| !frame.header().ack_request);
-        if let Some(slot) = slot {
+        if let Some(slot) = member.own.slot {
             self.received.mark(number, slot);
         }
         if frame.header().ack_request {
@@ -184,6 +194,11 @@ impl Plugline {
         if std::mem::take(&mut member.silent) {
             member.patience = Default::default();
         }
+        if std::mem::take(&mut member.asked_again) {
+            let eui = member.eui();
+            self.two_of_one_label(eui);
+        }
+        let Some(member) = self.members.get(&short) else { return };
         let (target, leaving, known) = (member.target(), member.leaving, member.attached);
         if leaving {
             return;
@@ -200,7 +215,7 @@ impl Plugline {
         let Some(member) = self.members.get(&short) else { return };
         let mut room = [0; MAX_PDU];
         let Ok(pdu) = member.link.short.ack(Options::default(), counter, &mut room) else { return };
-        let window = (end_us + u64::from(TURNAROUND_MIN_US), end_us + ACK_LATEST_US);
+        let window = (end_us + u64::from(TURNAROUND_MIN_US), end_us + u64::from(TURNAROUND_MAX_US));
         if self.host.send(pdu, window, now, &mut self.outputs).is_none() {
             self.count("too_busy");
         }
@@ -216,7 +231,7 @@ impl Plugline {
         // A socket may be a moment ahead of us.
         let behind = if counts && behind < 0xF0 { u64::from(behind) } else { 0 };
         let minute = number.saturating_sub(behind);
-        member.needs_sync(flags.booted || flags.free_running);
+        member.sync |= flags.sync;
         let (figures, total, extra) = member.figures(&report.reading, report.extensions);
         let first = member.minutes.is_none();
         let minutes = member.minutes.get_or_insert(Minutes::since(minute));
@@ -236,20 +251,17 @@ impl Plugline {
         }
         let target = member.target();
         self.urgent |= extra;
-        for (back, reading) in missing.into_iter().rev() {
+        if behind <= CURRENT_MINUTES {
+            self.tell_figures(short, &report.reading, figures);
+        } else if let Some((quantity, total)) = total {
+            missing.push((behind, Reading::of(quantity, in_mwh(total))));
+        }
+        // Behind the present one: a total of the past is judged against it.
+        missing.sort_unstable_by_key(|(back, _)| std::cmp::Reverse(*back));
+        for (back, reading) in missing {
             let age = MINUTE * u32::try_from(back).unwrap_or(u32::MAX);
             self.outputs.happen(Happening::LateReading { target: target.clone(), reading, age });
         }
-        if behind > CURRENT_MINUTES {
-            let age = MINUTE * u32::try_from(behind).unwrap_or(u32::MAX);
-            let mut reading = Reading::default();
-            if let Some((quantity, total)) = total {
-                reading.set(quantity, in_mwh(total));
-                self.outputs.happen(Happening::LateReading { target, reading, age });
-            }
-            return;
-        }
-        self.tell_figures(short, &report.reading, figures);
     }
 
     /// Tells what a socket measured just now, and where its relay is.
@@ -278,12 +290,6 @@ impl Plugline {
 }
 
 impl Member {
-    /// The socket does not know where the group counter is: it started, or heard no BEACON for long.
-    fn needs_sync(&mut self, lost: bool) {
-        self.sync |= lost && !self.booted;
-        self.booted = lost;
-    }
-
     /// Figures in the hub's units; the total in 0.1 Wh; whether something is to be kept now.
     pub(super) fn figures(
         &mut self,

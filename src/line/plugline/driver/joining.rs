@@ -29,7 +29,7 @@ const LABELS_MAX: usize = 1024;
 /// A key set waits no longer than the socket does.
 const PENDING_LIFE: Duration = Duration::from_millis((JOIN_ATTEMPT_MS + JOIN_COMMIT_MS) as u64);
 /// A JOIN-DOWN that could not start within this time waits for the next JOIN-UP.
-const DOWN_LATEST_US: u64 = 2_000_000;
+const DOWN_LATEST_US: u64 = 1_000_000;
 
 /// Reads an EUI-64: sixteen hex digits, with or without `:`, `-` and spaces.
 pub(super) fn parse_eui(text: &str) -> Result<Eui64, BadAddress> {
@@ -42,7 +42,7 @@ pub(super) fn parse_eui(text: &str) -> Result<Eui64, BadAddress> {
     let wanted = "the address of a socket has sixteen hex digits, as on its label: 02A0B1FFFE001234";
     let number = digits.iter().try_fold(0u64, |number, c| Some(number << 4 | u64::from(c.to_digit(16)?)));
     match number.filter(|_| digits.len() == 16) {
-        Some(number @ 1..u64::MAX) => Ok(Eui64(number.to_be_bytes())),
+        Some(number @ 1..=0xFFFF_FFFF_FFFF_FFFE) => Ok(Eui64(number.to_be_bytes())),
         Some(_) => Err(bad("no socket has this address; see the label")),
         None => Err(bad(wanted)),
     }
@@ -164,7 +164,9 @@ impl Plugline {
         } else {
             self.outputs.happen(Happening::Foreign { address: spelled(eui).into() });
         }
-        self.joining.refused = Some((code, detail.clone()));
+        if self.joining.open.is_none_or(|(only, _)| only.is_none_or(|only| only == eui)) {
+            self.joining.refused = Some((code, detail.clone()));
+        }
         self.notice_once(code, &spelled(eui), detail);
     }
 
@@ -187,6 +189,9 @@ impl Plugline {
                 return self.refuse(eui, "wrong_code", detail);
             }
             None if self.member_of(eui).is_some() => {
+                if let Some(member) = self.member_of_mut(eui) {
+                    member.asked_again = true;
+                }
                 let detail = format!("socket {name} belongs to this network and asks to join it: it was reset, or another one bears the same label; to let it in, open a window with the code of its label");
                 return self.refuse(eui, "joined_already", detail);
             }
@@ -264,7 +269,7 @@ impl Plugline {
             }
         };
         let group_key = Key::new(self.random().map_err(no_entropy)?);
-        self.network = Some(Network { id, group_key, group: Reserved::default() });
+        self.network = Some(Network { id, group_key, group: Reserved::default(), group_age: 0 });
         self.persist(now.mono);
         self.count_superframes(now);
         self.start_beats(now.mono);
@@ -272,12 +277,12 @@ impl Plugline {
     }
 
     fn short_for(&self, eui: Eui64) -> Option<ShortAddress> {
-        let member = self.member_of(eui).map(|member| member.own.identity.short);
-        let pending = || self.joining.pending.get(&eui).map(|pending| pending.joined.identity.short);
-        member.or_else(pending).or_else(|| {
+        // One that joins again gets another one: whoever has its label too is then heard under the old one.
+        let pending = self.joining.pending.get(&eui).map(|pending| pending.joined.identity.short);
+        pending.or_else(|| {
             let free = |short: &ShortAddress| {
-                short.is_assignable()
-                    && !self.members.contains_key(short)
+                !self.members.contains_key(short)
+                    && !self.former.contains_key(short)
                     && self.joining.pending_at(*short).is_none()
             };
             (1..u16::MAX).map(ShortAddress).find(free)
@@ -327,8 +332,10 @@ impl Plugline {
         let Some(pending) = self.joining.pending.remove(&eui) else { return false };
         let mut own = Own::new(&pending.joined, pending.capabilities, pending.hardware);
         let mut wanted = self.chosen.get(&eui).copied().unwrap_or_default();
-        let before = self.members.remove(&own.identity.short);
-        if let Some(before) = &before {
+        own.group_age = self.network.as_ref().map_or(0, |network| network.group_age);
+        let before = self.member_of(eui).map(|before| before.own.identity.short);
+        if let Some(before) = before.and_then(|short| self.members.remove(&short)) {
+            self.former.insert(before.own.identity.short, eui);
             // The same socket: its registers go on.
             (own.import, own.export, own.extras) = (before.own.import, before.own.export, before.own.extras);
             wanted = before.wanted;

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use plugline_protocol::messages::Ask;
+use plugline_protocol::security::Key;
 
-use super::super::member::Member;
+use super::super::kept::Network;
+use super::super::member::{Member, Reserved};
 use super::Plugline;
 use super::asking::Job;
 use crate::device::Moment;
@@ -15,7 +17,7 @@ use crate::line::Happening;
 const WISH_MAX: Duration = Duration::from_secs(15);
 
 /// What a socket is to be told or asked, and from when on.
-fn wish(member: &Member, group_used: u32) -> Option<(Ask, Moment)> {
+fn wish(member: &Member, network: &Network) -> Option<(Ask, Moment)> {
     let due = member.patience.due;
     if member.leaving {
         return Some((Ask::Leave, due));
@@ -24,7 +26,11 @@ fn wish(member: &Member, group_used: u32) -> Option<(Ask, Moment)> {
         return None;
     }
     if member.sync {
-        return Some((Ask::Sync { group_counter: group_used }, due));
+        return Some((Ask::Sync { group_counter: network.group.used }, due));
+    }
+    if member.own.group_age != network.group_age {
+        let (key, group_counter) = (network.group_key.clone(), network.group.used);
+        return Some((Ask::GroupKey { key, group_counter }, due));
     }
     if member.own.slot != member.own.told_slot {
         return Some((Ask::Slot { slot: member.own.slot }, due));
@@ -37,8 +43,10 @@ fn wish(member: &Member, group_used: u32) -> Option<(Ask, Moment)> {
 
 impl Plugline {
     fn wishes(&self) -> impl Iterator<Item = (&Member, Ask, Moment)> {
-        let used = self.network.as_ref().map_or(0, |network| network.group.used);
-        self.members.values().filter_map(move |member| wish(member, used).map(|(ask, due)| (member, ask, due)))
+        let with = |network| {
+            self.members.values().filter_map(move |member| wish(member, network).map(|(ask, due)| (member, ask, due)))
+        };
+        self.network.as_ref().map(with).into_iter().flatten()
     }
 
     /// When a socket is next to be told something.
@@ -62,19 +70,20 @@ impl Plugline {
     pub(super) fn wish_done(&mut self, job: &Job) {
         let Some(member) = self.members.get_mut(&job.short) else { return };
         if job.ask == Ask::Leave {
-            self.members.remove(&job.short);
-            return;
+            return self.gone(job);
         }
+        let group_age = self.network.as_ref().map_or(0, |network| network.group_age);
         let learned = matches!(job.ask, Ask::Interval { .. });
         member.patience = Default::default();
         member.own.told.told(&job.ask);
         match &job.ask {
             Ask::Sync { .. } => member.sync = false,
             Ask::Slot { slot } => member.own.told_slot = *slot,
+            Ask::GroupKey { .. } => member.own.group_age = group_age,
             _ => {}
         }
         let target = member.target();
-        self.urgent |= matches!(job.ask, Ask::Slot { .. } | Ask::Interval { .. } | Ask::PowerOn(_) | Ask::OverCurrent { .. });
+        self.urgent |= !matches!(job.ask, Ask::Sync { .. } | Ask::Read);
         if learned {
             // How often it reports is part of what the hub knows.
             self.outputs.happen(Happening::Learned { target });
@@ -89,9 +98,8 @@ impl Plugline {
         let Some(member) = self.members.get_mut(&job.short) else { return };
         // As far as the gateway is concerned it was told; a new choice is told anew.
         match &job.ask {
-            Ask::Leave => {
-                self.members.remove(&job.short);
-            }
+            Ask::Leave => self.gone(job),
+            Ask::GroupKey { .. } => member.patience.failed(now),
             Ask::Sync { .. } => member.sync = false,
             Ask::Slot { slot } => member.own.told_slot = *slot,
             Ask::Read => member.heard = Some(now),
@@ -106,8 +114,7 @@ impl Plugline {
         let Some(member) = self.members.get_mut(&job.short).filter(|_| job.ticket.is_none()) else { return };
         if job.ask == Ask::Leave {
             // Its keys are gone from the record already; it finds out when it joins anew.
-            self.members.remove(&job.short);
-            return;
+            return self.gone(job);
         }
         member.patience.failed(now);
         if member.silent_at().is_some_and(|at| at <= now) {
@@ -117,6 +124,20 @@ impl Plugline {
             let target = member.target();
             self.outputs.happen(Happening::Silent { target, reason });
         }
+    }
+
+    /// A removed socket is out, or does not answer. What it knows of the group is of no use from here on.
+    fn gone(&mut self, job: &Job) {
+        self.members.remove(&job.short);
+        let Ok(key) = self.random() else {
+            return self.notice("no_entropy", "the group key could not be replaced: no randomness".to_owned());
+        };
+        let Some(network) = &mut self.network else { return };
+        network.group_key = Key::new(key);
+        network.group = Reserved::default();
+        network.group_age = network.group_age.wrapping_add(1);
+        self.beat.rekey(network);
+        self.urgent = true;
     }
 
     /// The first `records` records are on disk.
