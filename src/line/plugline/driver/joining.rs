@@ -332,7 +332,11 @@ impl Plugline {
         let Some(pending) = self.joining.pending.remove(&eui) else { return false };
         let mut own = Own::new(&pending.joined, pending.capabilities, pending.hardware);
         let mut wanted = self.chosen.get(&eui).copied().unwrap_or_default();
-        own.group_age = self.network.as_ref().map_or(0, |network| network.group_age);
+        own.group_age = self.network.as_ref().map_or(0, |network| {
+            // The group key may have been replaced since the grant was made.
+            let current = network.group_key == pending.joined.grant.group_key;
+            network.group_age.wrapping_sub(u8::from(!current))
+        });
         let before = self.member_of(eui).map(|before| before.own.identity.short);
         if let Some(before) = before.and_then(|short| self.members.remove(&short)) {
             self.former.insert(before.own.identity.short, eui);
