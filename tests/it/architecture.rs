@@ -40,7 +40,7 @@ const RANKS: &[(&str, u32)] = &[
 ];
 
 /// Pure: no clock, no async, no I/O, no serde.
-const PURE: &[&str] = &["device", "line", "hub", "config::place", "port::recording"];
+const PURE: &[&str] = &["device", "line", "hub", "config::place", "port::recording", "port::conversation"];
 
 /// Pure but for encodings: no clock, no async, no I/O.
 const PURE_WITH_SERDE: &[&str] = &[
