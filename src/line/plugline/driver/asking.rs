@@ -15,9 +15,8 @@ use super::{Plugline, joining};
 use crate::device::{Moment, Now, Target};
 use crate::line::{Cause, Failure, Happening, Operation, Outcome, Progress, Ticket};
 
-/// PDU of an ANSWER, of a RESPONSE without data, and of one with a reading.
+/// PDU of an ANSWER, and of a RESPONSE with a reading.
 const ANSWER_LEN: usize = 12;
-const RESPONSE_LEN: usize = 21;
 const READING_LEN: usize = 35;
 /// An answer is here this long after its last octet at the latest: the modem, its port, the operating system.
 const PORT_DELAY: Duration = Duration::from_millis(15);
@@ -25,7 +24,7 @@ const PORT_DELAY: Duration = Duration::from_millis(15);
 const GAP_WAIT_US: u64 = 1_000_000;
 /// And may then start this much later, wherever the line is free.
 const ANYWHERE_US: u64 = 1_000_000;
-/// From the longest answer's last octet until the command is repeated, the turn-around included.
+/// From the answer's last octet until the command is repeated, the turn-around included.
 const ANSWER_WAIT_US: u64 = 30_000;
 /// A modem that takes no request is asked again after this long.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
@@ -125,11 +124,17 @@ impl Plugline {
         };
         let (target, ask) = match operation {
             Operation::Discover => {
-                return Err(("unsupported", "sockets cannot be called out: they ask by themselves".to_owned()));
+                return Err((
+                    "unsupported",
+                    "sockets cannot be called out: they ask by themselves".to_owned(),
+                ));
             }
-            Operation::Join { seconds } => return self.open_window(None, ticket, (until(*seconds), now.mono)),
+            Operation::Join { seconds } => {
+                return self.open_window(None, ticket, (until(*seconds), now.mono));
+            }
             Operation::Link { target } => {
-                let eui = joining::parse_eui(&target.address).map_err(|bad| ("bad_address", bad.to_string()))?;
+                let eui =
+                    joining::parse_eui(&target.address).map_err(|bad| ("bad_address", bad.to_string()))?;
                 return self.open_window(Some(eui), ticket, (until(10), now.mono));
             }
             Operation::Poll { target, .. } | Operation::Read { target } => (target, Ask::Read),
@@ -157,7 +162,8 @@ impl Plugline {
         let member = self.member_of(eui).filter(|member| member.keeping.is_none());
         let short = member.map(|member| member.own.identity.short);
         short.ok_or_else(|| {
-            let detail = format!("{address} has not joined yet: open a joining window with the code of its label");
+            let detail =
+                format!("{address} has not joined yet: open a joining window with the code of its label");
             ("not_joined", detail)
         })
     }
@@ -188,7 +194,7 @@ impl Plugline {
     fn seal(&mut self, job: &mut Job) -> bool {
         let Some(member) = self.members.get_mut(&job.short) else { return false };
         let Some(counter) = member.own.down.take() else { return false };
-        let command = Command { reference: member.own.window.newest() as u16, ask: job.ask.clone() };
+        let command = Command { reference: member.own.window.newest(), ask: job.ask.clone() };
         let mut room = [0; MAX_PDU];
         let pdu = member.link.down.seal(Options::default(), counter, &command, &mut room);
         job.pdu = pdu.expect("a COMMAND is shorter than the longest PDU").to_vec();
@@ -200,15 +206,16 @@ impl Plugline {
     fn transmit(&mut self, job: &mut Job, now: Moment) {
         let shift = if job.attempt == 0 { 0 } else { self.shift_us() };
         let from = self.host.clock.at(now).wrapping_add(shift);
-        let need = self.airtime_us(job.pdu.len())
-            + u64::from(TURNAROUND_MAX_US)
-            + self.airtime_us(job.answer_len());
+        let need =
+            self.airtime_us(job.pdu.len()) + u64::from(TURNAROUND_MAX_US) + self.airtime_us(job.answer_len());
         let (_, into) = self.superframe(from);
         let slots: Vec<u16> = self.members.values().filter_map(|member| member.own.slot).collect();
         let gap = self.schedule.and_then(|schedule| schedule.gap(into, need, |slot| slots.contains(&slot)));
         let (start, end) = gap
             .filter(|(start, _)| start - into <= GAP_WAIT_US)
-            .map_or((into, into + need + ANYWHERE_US), |(start, end)| (start, end.min(start + need + ANYWHERE_US)));
+            .map_or((into, into + need + ANYWHERE_US), |(start, end)| {
+                (start, end.min(start + need + ANYWHERE_US))
+            });
         let not_before = from.wrapping_add(start - into);
         let window = (not_before, not_before + (end - start - need));
         job.phase = match self.host.send(&job.pdu, window, now, &mut self.outputs) {
@@ -231,8 +238,8 @@ impl Plugline {
             TxResult::Sent => {
                 job.attempt += 1;
                 job.doubt = true;
-                // The longer of the two answers to anything but a reading: "stale" is a RESPONSE.
-                let answer = self.airtime_us(job.answer_len().max(RESPONSE_LEN));
+                // Where the answer is a longer one, the modem finds the line busy with it.
+                let answer = self.airtime_us(job.answer_len());
                 let latest = confirm.end_us + ANSWER_WAIT_US + answer;
                 job.phase = Phase::Answer(self.host.clock.moment(latest).max(now) + PORT_DELAY);
                 let attempt = job.attempt;
@@ -254,21 +261,28 @@ impl Plugline {
             self.job = Some(job);
             return;
         }
-        self.fail(&job, "modem_reset", "the modem lost the command: it started anew or does not answer".to_owned(), false);
+        self.fail(
+            &job,
+            "modem_reset",
+            "the modem lost the command: it started anew or does not answer".to_owned(),
+            false,
+        );
         self.wish_failed(&job, now);
     }
 
     /// An ANSWER: it settles the command in flight, or is nothing.
     pub(super) fn answer(&mut self, frame: &Frame<'_>, now: Now) {
-        let believed = |job: &mut Job| job.short == frame.short() && job.attempt > 0 && job.forgeries < FORGERIES_MAX;
+        let believed =
+            |job: &mut Job| job.short == frame.short() && job.attempt > 0 && job.forgeries < FORGERIES_MAX;
         let Some(mut job) = self.job.take_if(believed) else {
             return self.count("stray_answer");
         };
         let Some(member) = self.members.get(&job.short) else { return };
         match member.link.short.open_answer(frame, job.counter) {
             Ok(answer) => {
-                self.alive(job.short, now.mono);
+                self.recall(&job);
                 job.heard = true;
+                self.alive(job.short, now.mono);
                 if let Some(job) = self.ended(job, answer, None, now.mono) {
                     self.job = Some(job);
                 }
@@ -313,6 +327,7 @@ impl Plugline {
             job.short == short && job.attempt > 0 && job.counter as u16 == response.command_low
         };
         let Some(mut job) = self.job.take_if(fits) else { return self.count("stray_answer") };
+        self.recall(&job);
         job.heard = true;
         let on = relay_on.is_some_and(|(on, _)| on);
         let answer = Answer { outcome: response.outcome, relay_on: on };
@@ -353,10 +368,14 @@ impl Plugline {
                 Some(("not_shown", format!("{name} says that it is done, and its relay stays where it was")))
             }
             (Ended::Done, _) => None,
-            (Ended::Unsupported, ask) => Some(("unsupported", format!("{name} does not know `{}`", ask.name()))),
+            (Ended::Unsupported, ask) => {
+                Some(("unsupported", format!("{name} does not know `{}`", ask.name())))
+            }
             (Ended::Refused, Ask::Switch { .. }) => Some((
                 "refused",
-                format!("{name} refuses: it opened its relay because of too much current; press its button first"),
+                format!(
+                    "{name} refuses: it opened its relay because of too much current; press its button first"
+                ),
             )),
             (Ended::Refused, ask) => Some(("refused", format!("{name} refuses `{}`", ask.name()))),
             (Ended::Busy, _) => Some(("busy", format!("{name} is busy"))),
@@ -379,9 +398,19 @@ impl Plugline {
     }
 
     fn unanswered(&mut self, job: &Job, now: Moment) {
-        let detail = format!("{} did not answer `{}` ({} tries)", self.name(job), job.ask.name(), job.attempt);
+        let detail =
+            format!("{} did not answer `{}` ({} tries)", self.name(job), job.ask.name(), job.attempt);
         self.fail(job, "no_answer", detail, !job.heard);
+        self.leave_unsure(job);
         self.wish_failed(job, now);
+    }
+
+    /// Nobody knows whether it was done: the socket is asked when it is next heard, and the command is then out of
+    /// reach for good.
+    fn leave_unsure(&mut self, job: &Job) {
+        if let Some(member) = self.members.get_mut(&job.short).filter(|_| job.doubt && job.ask != Ask::Read) {
+            member.unsure = true;
+        }
     }
 
     /// Takes back what waits in the modem.
@@ -396,12 +425,17 @@ impl Plugline {
         job.doubt |= matches!(job.phase, Phase::Sending(_));
         let (name, ask) = (self.name(&job), job.ask.name());
         let (code, detail) = match job.phase {
-            Phase::Unsealed => ("storage", format!("`{ask}` for {name} waited for the disk until its time was over")),
-            Phase::Pause(_) if job.attempt == 0 => ("too_late", format!("the line was never free for `{ask}` to {name}")),
+            Phase::Unsealed => {
+                ("storage", format!("`{ask}` for {name} waited for the disk until its time was over"))
+            }
+            Phase::Pause(_) if job.attempt == 0 => {
+                ("too_late", format!("the line was never free for `{ask}` to {name}"))
+            }
             _ => ("no_answer", format!("{name} did not answer `{ask}` in time ({} tries)", job.attempt)),
         };
         let silent = code == "no_answer" && !job.heard;
         self.fail(&job, code, detail, silent);
+        self.leave_unsure(&job);
         self.wish_failed(&job, now);
     }
 
@@ -417,7 +451,8 @@ impl Plugline {
 
     pub(super) fn fail(&mut self, job: &Job, code: &'static str, detail: String, silent: bool) {
         let in_flight = matches!(job.phase, Phase::Sending(_) | Phase::Answer(_));
-        let outcome = if job.doubt && (in_flight || job.attempt > 0) { Outcome::Unknown } else { Outcome::NotApplied };
+        let outcome =
+            if job.doubt && (in_flight || job.attempt > 0) { Outcome::Unknown } else { Outcome::NotApplied };
         self.progress(job, Progress::Failed(Failure { outcome, silent, code, detail }));
     }
 }

@@ -25,6 +25,9 @@ fn wish(member: &Member, network: &Network) -> Option<(Ask, Moment)> {
     if member.keeping.is_some() || member.silent {
         return None;
     }
+    if member.ask_now {
+        return Some((Ask::Read, due));
+    }
     if member.sync {
         return Some((Ask::Sync { group_counter: network.group.used }, due));
     }
@@ -44,7 +47,9 @@ fn wish(member: &Member, network: &Network) -> Option<(Ask, Moment)> {
 impl Plugline {
     fn wishes(&self) -> impl Iterator<Item = (&Member, Ask, Moment)> {
         let with = |network| {
-            self.members.values().filter_map(move |member| wish(member, network).map(|(ask, due)| (member, ask, due)))
+            self.members
+                .values()
+                .filter_map(move |member| wish(member, network).map(|(ask, due)| (member, ask, due)))
         };
         self.network.as_ref().map(with).into_iter().flatten()
     }
@@ -77,6 +82,7 @@ impl Plugline {
         member.patience = Default::default();
         member.own.told.told(&job.ask);
         match &job.ask {
+            Ask::Read => member.ask_now = false,
             Ask::Sync { .. } => member.sync = false,
             Ask::Slot { slot } => member.own.told_slot = *slot,
             Ask::GroupKey { .. } => member.own.group_age = group_age,
@@ -102,7 +108,7 @@ impl Plugline {
             Ask::GroupKey { .. } => member.patience.failed(now),
             Ask::Sync { .. } => member.sync = false,
             Ask::Slot { slot } => member.own.told_slot = *slot,
-            Ask::Read => member.heard = Some(now),
+            Ask::Read => (member.heard, member.ask_now) = (Some(now), false),
             ask => {
                 member.own.told.told(ask);
                 self.notice("option_refused", detail);
@@ -130,7 +136,8 @@ impl Plugline {
     fn gone(&mut self, job: &Job) {
         self.members.remove(&job.short);
         let Ok(key) = self.random() else {
-            return self.notice("no_entropy", "the group key could not be replaced: no randomness".to_owned());
+            return self
+                .notice("no_entropy", "the group key could not be replaced: no randomness".to_owned());
         };
         let Some(network) = &mut self.network else { return };
         network.group_key = Key::new(key);
