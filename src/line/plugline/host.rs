@@ -145,12 +145,9 @@ impl Host {
     /// Writes requests as far as the modem's queue has room.
     fn feed(&mut self, now: Moment, out: &mut Outputs) {
         let room = self.hello.map_or(1, |hello| usize::from(hello.queue.max(1)));
-        let mut written = self.requests.iter().filter(|request| request.due.is_some()).count();
-        for request in self.requests.iter_mut().filter(|request| request.due.is_none()) {
-            if written >= room {
-                break;
-            }
-            written += 1;
+        let written = self.requests.iter().filter(|request| request.due.is_some()).count();
+        let waiting = self.requests.iter_mut().filter(|request| request.due.is_none());
+        for request in waiting.take(room.saturating_sub(written)) {
             request.writes = 1;
             request.due = Some(now + CONFIRM_WAIT);
             write_request(request, out);

@@ -222,10 +222,8 @@ fn a_removed_socket_is_told_to_leave_and_the_others_get_a_new_group_key() {
     let asks: Vec<Ask> = bench
         .of_kind(Kind::Command)
         .iter()
-        .filter_map(|sent| {
-            (sent.pdu[4..6] == other.place().identity.short.0.to_be_bytes())
-                .then(|| other.command(&sent.pdu).1.ask)
-        })
+        .filter(|sent| sent.pdu[4..6] == other.place().identity.short.0.to_be_bytes())
+        .map(|sent| other.command(&sent.pdu).1.ask)
         .collect();
     let network = bench.line.network.as_ref().unwrap();
     assert_ne!(network.group_key, old_key);
