@@ -21,7 +21,7 @@
 //! ```
 //! use plugline_protocol::messages::Capabilities;
 //! use plugline_protocol::{Eui64, security::Key, timing::LineRate};
-//! use plugline_socket::{Board, Factory, Limits, Output, Socket, Start};
+//! use plugline_socket::{Board, Factory, Limits, Output, Socket, Start, Transmitted};
 //!
 //! struct Flash(Vec<u8>);
 //! impl Board for Flash {
@@ -54,7 +54,10 @@
 //! while let Some(now_us) = socket.poll_timeout().filter(|now_us| *now_us < 60_000_000) {
 //!     socket.handle_timeout(now_us);
 //!     while let Some(output) = socket.poll_output() {
-//!         asked_to_join |= matches!(output, Output::Transmit(_));
+//!         let Output::Transmit(frame) = output else { continue };
+//!         let ended_us = frame.not_before_us + 153_334;
+//!         asked_to_join = true;
+//!         socket.handle_transmitted(Transmitted::Sent { ended_us }, ended_us);
 //!     }
 //! }
 //! assert!(asked_to_join);

@@ -267,9 +267,13 @@ impl<B: Board> Socket<B> {
     /// When [`Self::handle_timeout`] is to be called, if nothing happens before. There is always one.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        let join_us = self.settings.place.is_none().then_some(self.join_us);
+        // While the bearer has the frame of the listening lane, no other one is made.
+        let free = !self.outbox.is_on_air(Lane::Listen);
+        let joined = self.settings.place.is_some();
+        let join_us = (!joined && free && !self.fault).then_some(self.join_us);
+        let report_us = self.reports.timeout_us(free).filter(|_| joined && self.leave_us.is_none());
         let own = [join_us, self.commit_us, self.identify_us, self.leave_us, self.restart_us];
-        let parts = [self.outbox.timeout_us(), self.reports.timeout_us(), self.button.timeout_us()];
+        let parts = [self.outbox.timeout_us(), report_us, self.button.timeout_us()];
         let next_us = own.into_iter().chain(parts).flatten().min().unwrap_or(u64::MAX);
         Some(next_us.min(self.clock.next_us()))
     }

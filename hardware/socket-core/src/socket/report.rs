@@ -150,13 +150,14 @@ impl Reports {
         told.into_iter().flatten().for_each(|told| *told = told.without(news));
     }
 
-    pub(super) fn timeout_us(&self) -> Option<u64> {
+    /// When there is something to do; `free`: an event could be made now.
+    pub(super) fn timeout_us(&self, free: bool) -> Option<u64> {
         let due_us = self.due.map(|due| match due {
             Due::Slot(at_us) => at_us.saturating_sub(LEAD_US),
             Due::Listen(at_us) => at_us,
         });
         let ack_us = self.asked.as_ref().and_then(|asked| asked.ack_us);
-        [due_us, ack_us, self.event_us].into_iter().flatten().min()
+        [due_us, ack_us, self.event_us.filter(|_| free)].into_iter().flatten().min()
     }
 }
 
