@@ -73,9 +73,8 @@ impl Register {
     }
 
     fn turn(&mut self) {
-        let sample = self.sample.take().unwrap_or(self.units);
-        self.before.rotate_right(1);
-        self.before[0] = Some(sample);
+        let mut newer = Some(self.sample.take().unwrap_or(self.units));
+        self.before.iter_mut().for_each(|sample| core::mem::swap(sample, &mut newer));
     }
 
     fn moved(&self) -> u32 {

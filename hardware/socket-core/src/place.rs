@@ -1,8 +1,8 @@
 //! A socket's place in a network: names, keys, counters, gates. Seals what goes up; opening stands with the reader.
 
 use plugline_protocol::frame::Options;
-use plugline_protocol::messages::{Answer, Outcome, Payload};
-use plugline_protocol::security::{Channel, CommandGate, Counters, GroupGate, Joined, Key, ShortKey};
+use plugline_protocol::messages::{Answer, Grant, Outcome, Payload};
+use plugline_protocol::security::{Channel, CommandGate, Counters, GroupGate, Joined, Key, KeySet, ShortKey};
 use plugline_protocol::wire::Full;
 use plugline_protocol::{Identity, ShortAddress};
 
@@ -28,17 +28,19 @@ impl Place {
     /// What a JOIN-DOWN gave.
     pub(crate) fn granted(joined: Joined) -> Self {
         let Joined { identity, keys, grant } = joined;
+        let KeySet { up, down, ack, kek, .. } = keys;
+        let Grant { group_key, group_counter, slot } = grant;
         Self {
             identity,
-            up: keys.up.clone(),
-            down: keys.down.clone(),
-            ack: keys.ack.clone(),
-            kek: keys.kek.clone(),
-            group_key: grant.group_key.clone(),
-            slot: grant.slot,
+            up,
+            down,
+            ack,
+            kek,
+            group_key,
+            slot,
             counters: Counters::new(),
             commands: CommandGate::restored(0),
-            group: GroupGate::restored(grant.group_counter),
+            group: GroupGate::restored(group_counter),
             committed: false,
         }
     }
