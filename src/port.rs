@@ -13,6 +13,7 @@ use crate::config::Place;
 use crate::hub::LineIndex;
 use crate::line::SerialSettings;
 
+mod conversation;
 pub mod recorder;
 pub mod recording;
 pub mod replay;

@@ -1,6 +1,5 @@
 //! `plugline replay`: the whole gateway in front of a recording instead of a port.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::cli::demo::{StateFolder, quoted};
 use crate::cli::{ConfigFile, capture, decode, gateway};
-use crate::config::{AS_RECORDED, Config, LineConfig, Pace, Place};
+use crate::config::{self, AS_RECORDED, Config, LineConfig, Pace, Place, Shown};
 use crate::device::LineName;
 use crate::port::recording::{Header, What};
 use crate::port::replay::Reader;
@@ -32,7 +31,7 @@ pub struct Arguments {
     /// As fast as it goes
     #[arg(long)]
     fast: bool,
-    /// Take the line's options and devices from this configuration [default: every device that the recording names]
+    /// Take the line's options and devices from this configuration [default: every device that the recording shows]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Which line of that configuration [default: the recorded one's name, or the only one]
@@ -72,10 +71,10 @@ fn speed(text: &str) -> Result<Pace, String> {
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let stop = gateway::told_to_stop()?;
     let file = &arguments.file;
-    let (header, addresses) = survey(file).with_context(|| file.display().to_string())?;
+    let (header, shown) = survey(file).with_context(|| file.display().to_string())?;
     let mut line = match &arguments.config {
         Some(path) => configured(path, arguments.line.as_deref(), &header)?,
-        None => recorded(&header, &addresses)?,
+        None => recorded(&header, &shown)?,
     };
     let pace = if arguments.fast { Pace::Fast } else { arguments.speed.unwrap_or(AS_RECORDED) };
     line.port = Place::Replay { file: file.clone(), pace };
@@ -97,24 +96,25 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the whole recording once: whose it is, and which devices spoke.
-fn survey(file: &Path) -> anyhow::Result<(Header, BTreeSet<String>)> {
+/// Reads the whole recording once: whose it is, and which devices it shows.
+fn survey(file: &Path) -> anyhow::Result<(Header, Shown)> {
     let mut reader = Reader::open(file)?;
-    let mut decoder = None;
-    let mut addresses = BTreeSet::new();
+    let (mut decoder, mut dialect) = (None, String::new());
+    let mut shown = Shown::new();
     while let Some(entry) = reader.next() {
         let What::From(bytes) = entry?.what else { continue };
-        if decoder.is_none() {
-            decoder = reader.header().and_then(|header| decode::stream_of(&header.dialect));
+        if let (None, Some(header)) = (&decoder, reader.header()) {
+            decoder = decode::stream_of(&header.dialect);
+            header.dialect.clone_into(&mut dialect);
         }
         let Some(decoder) = &mut decoder else { continue };
         decoder.push(&bytes);
         while let Some(frame) = decoder.next_decoded() {
-            addresses.extend(frame.ok().and_then(|frame| frame.address).map(|address| address.to_string()));
+            frame.iter().for_each(|frame| config::note(&dialect, frame, &mut shown));
         }
     }
     let header = reader.header().context("the header is not whole; is it a recording?")?.clone();
-    Ok((header, addresses))
+    Ok((header, shown))
 }
 
 fn configured(path: &Path, name: Option<&str>, header: &Header) -> anyhow::Result<LineConfig> {
@@ -124,8 +124,8 @@ fn configured(path: &Path, name: Option<&str>, header: &Header) -> anyhow::Resul
     Ok(config.lines.swap_remove(index))
 }
 
-/// A line as the recording tells it, with every device that spoke.
-fn recorded(header: &Header, addresses: &BTreeSet<String>) -> anyhow::Result<LineConfig> {
+/// A line as the recording tells it, with every device that it shows.
+fn recorded(header: &Header, shown: &Shown) -> anyhow::Result<LineConfig> {
     let name = LineName::parse(&header.line).map_or(header.dialect.as_str(), |_| header.line.as_str());
     let line = format!(
         "[[line]]\nname = {}\ndialect = {}\nport = \"replay:-\"\n",
@@ -135,9 +135,11 @@ fn recorded(header: &Header, addresses: &BTreeSet<String>) -> anyhow::Result<Lin
     let parse = |text: &str| Config::parse(text, std::iter::empty(), &|path| std::fs::read_to_string(path));
     let empty = parse(&line).context("the recording's header")?;
     // Addresses that mean no one device, as a broadcast's, are not devices.
-    let device = |address: &String| format!("[[line.device]]\naddress = {}\n", quoted(address));
+    let device = |(address, keys): (&String, &String)| {
+        format!("[[line.device]]\naddress = {}\n{keys}", quoted(address))
+    };
     let devices: String =
-        addresses.iter().map(device).filter(|device| parse(&format!("{line}{device}")).is_ok()).collect();
+        shown.iter().map(device).filter(|device| parse(&format!("{line}{device}")).is_ok()).collect();
     let config = if devices.is_empty() { empty } else { parse(&format!("{line}{devices}"))? };
     config.lines.into_iter().next().context("the recording has no line")
 }

@@ -13,7 +13,7 @@ use super::file::{self, ConfigError, DEVICE_KEYS, LINE_KEYS, listed, suggest, un
 use super::place::Place;
 use crate::device::LineName;
 use crate::hub::{DeviceSetup, LineSetup};
-use crate::line::{Line, SerialSettings};
+use crate::line::{Decoded, Line, SerialSettings};
 
 mod dlt645;
 mod insteon;
@@ -28,6 +28,18 @@ struct Row {
     device_keys: &'static [&'static str],
     /// Reads those keys; all of them are of the two lists.
     read: Read,
+    /// Notes which device a frame of a recording is of.
+    note: fn(&Decoded, &mut Shown),
+}
+
+/// Devices that a recording shows: their addresses, and what else stands in the `[[line.device]]` of each.
+pub type Shown = BTreeMap<String, String>;
+
+/// Notes which device of a line a frame shows, as far as the dialect is known and the frame tells.
+pub fn note(dialect: &str, frame: &Decoded, shown: &mut Shown) {
+    if let Some(row) = DIALECTS.into_iter().find(|row| row.name == dialect) {
+        (row.note)(frame, shown);
+    }
 }
 
 /// What a dialect makes of a line's keys.

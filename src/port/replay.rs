@@ -1,7 +1,9 @@
-//! A recording in place of a port: opens, delivers what came from the line at its times, and is lost at the end.
+//! A recording in place of a port: opens, delivers what came from the line, and is lost at the end.
 //!
-//! What is written to it goes nowhere. A thread reads the file, so that a slow disk holds up nothing else.
+//! What comes when is `conversation.rs`'s; this file has the clock. A thread reads the recording, so that a slow disk
+//! holds up nothing else.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::conversation::Conversation;
 use super::recording::{Entry, Header, LINE_MAX, Parser, What};
 use super::{Order, Outlet, PortEvent};
 use crate::config::Pace;
@@ -17,7 +20,7 @@ use crate::config::Pace;
 /// What the port says at last.
 pub const ENDED: &str = "the recording ended";
 
-/// Entries read ahead.
+/// Entries on their way from the file.
 const AHEAD: usize = 64;
 
 /// The entries of a recording, in order.
@@ -91,9 +94,19 @@ impl<R: BufRead> Iterator for Reader<R> {
 /// Plays a recording to `outlet`; ends when nobody listens any more.
 pub(super) async fn run(file: PathBuf, pace: Pace, outlet: Outlet, orders: mpsc::Receiver<Order>) {
     tracing::info!(file = %file.display(), "replaying");
-    let entries = read_ahead(file.clone());
-    let mut player = Player { pace, outlet, orders, start: Instant::now(), open: false };
-    let Some(ended) = player.play(entries).await else { return };
+    let player = Player {
+        pace,
+        outlet,
+        orders,
+        start: Instant::now(),
+        open: false,
+        conversation: Conversation::new(pace == Pace::Fast),
+        coming: BTreeMap::new(),
+        given: 0,
+        error: None,
+    };
+    let Some(mut player) = player.play(read_ahead(file.clone())).await else { return };
+    let ended = player.error.take();
     let reason = ended.map_or_else(|| ENDED.to_owned(), |error| format!("{}: {error}", file.display()));
     tracing::warn!("{reason}");
     if !player.outlet.tell(PortEvent::Lost(reason.as_str().into())).await {
@@ -127,43 +140,85 @@ struct Player {
     orders: mpsc::Receiver<Order>,
     start: Instant,
     open: bool,
+    conversation: Conversation,
+    /// Answers on their way.
+    coming: BTreeMap<(Instant, u64), Vec<u8>>,
+    /// Chunks of answers so far.
+    given: u64,
+    /// What is wrong with the recording.
+    error: Option<io::Error>,
 }
 
 impl Player {
-    /// Plays all entries. `None` when nobody listens any more, else the error that ended it, if one did.
-    async fn play(&mut self, mut entries: mpsc::Receiver<io::Result<Entry>>) -> Option<Option<io::Error>> {
-        while let Some(entry) = entries.recv().await {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => return Some(Some(error)),
-            };
-            self.wait(entry.at).await?;
-            self.tell(entry.what).await?;
-        }
-        Some(None)
-    }
-
-    /// Waits for an entry's time and takes orders meanwhile.
-    async fn wait(&mut self, at: Duration) -> Option<()> {
-        let due = self.due(at);
+    /// Plays everything. `None` when nobody listens any more.
+    async fn play(mut self, mut entries: mpsc::Receiver<io::Result<Entry>>) -> Option<Self> {
         loop {
-            let order = tokio::select! {
+            self.read(&mut entries).await;
+            let answer = self.coming.first_key_value().map(|(key, _)| *key);
+            let own = self.conversation.due().map(|at| self.due(at));
+            let next = answer.map(|(at, _)| at).into_iter().chain(own).min();
+            let Some(next) = next else { return Some(self) };
+            tokio::select! {
                 biased;
-                order = self.orders.recv() => order?,
-                () = tokio::time::sleep_until(due) => return Some(()),
-            };
-            if matches!(order, Order::Reopen(_)) && self.open {
-                self.say(PortEvent::Open).await?;
+                order = self.orders.recv() => self.obey(order?).await?,
+                () = tokio::time::sleep_until(next) => {
+                    let answer = answer.filter(|(at, _)| *at <= next).and_then(|key| self.coming.remove(&key));
+                    let what = answer.map(What::From).or_else(|| self.conversation.next());
+                    if let Some(what) = what {
+                        self.tell(what).await?;
+                    }
+                }
             }
         }
     }
 
+    async fn read(&mut self, entries: &mut mpsc::Receiver<io::Result<Entry>>) {
+        while !self.conversation.full() {
+            match entries.recv().await {
+                Some(Ok(entry)) => self.conversation.push(entry),
+                ended => {
+                    self.error = ended.and_then(Result::err);
+                    self.conversation.end();
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Option<()> {
+        match order {
+            Order::Reopen(_) if self.open => self.say(PortEvent::Open).await,
+            Order::Write(request) if self.open => {
+                let now = Instant::now();
+                let at = self.recorded(now);
+                for (after, bytes) in self.conversation.answer(&request, at).unwrap_or_default() {
+                    self.given += 1;
+                    self.coming.insert((now + self.scaled(after), self.given), bytes);
+                }
+                Some(())
+            }
+            _ => Some(()),
+        }
+    }
+
     fn due(&self, at: Duration) -> Instant {
+        self.start + self.scaled(at)
+    }
+
+    /// Where the recording is now.
+    fn recorded(&self, now: Instant) -> Duration {
         match self.pace {
-            Pace::Fast => self.start,
+            Pace::Fast => Duration::ZERO,
+            Pace::Milli(thousandths) => (now - self.start).saturating_mul(thousandths) / 1000,
+        }
+    }
+
+    /// So much of the recording's time, on the clock.
+    fn scaled(&self, time: Duration) -> Duration {
+        match self.pace {
+            Pace::Fast => Duration::ZERO,
             Pace::Milli(thousandths) => {
-                let micros = at.as_micros() * 1000 / u128::from(thousandths.max(1));
-                self.start + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+                let micros = time.as_micros() * 1000 / u128::from(thousandths.max(1));
+                Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
             }
         }
     }
@@ -176,6 +231,7 @@ impl Player {
             }
             What::Lost(reason) => {
                 self.open = false;
+                self.coming.clear();
                 self.say(PortEvent::Lost(reason.into())).await
             }
             What::From(bytes) => {

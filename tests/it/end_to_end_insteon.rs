@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::end_to_end::{base, hex, is_line};
 use crate::gateway::{
-    Feed, Program, Running, check_feed, ended, get, health, plugline, port_of, post, publish, subscribe,
-    switch, until,
+    Ended, Feed, Program, Running, check_feed, ended, get, health, plugline, port_of, post, publish,
+    subscribe, switch, until,
 };
 
 const LAMP: &str = "insteon_1a777b";
@@ -60,8 +60,8 @@ impl<W: Wire + Send + 'static> Lab<W> {
         self.folder.path().join("state")
     }
 
-    /// Starts the gateway and waits until it says that it runs.
-    async fn run(&self) -> Running {
+    /// Writes the configuration; its path.
+    fn config(&self) -> PathBuf {
         let text = format!(
             "[http]\nlisten = \"127.0.0.1:0\"\n[mqtt.embedded]\nlisten = \"127.0.0.1:0\"\n[store]\ndir = {:?}\n\
              [[line]]\ndialect = \"insteon\"\nport = {:?}\nperiods = {{ status = 5, meter = 5 }}\n{}",
@@ -71,8 +71,14 @@ impl<W: Wire + Send + 'static> Lab<W> {
         );
         let path = self.folder.path().join("plugline.toml");
         std::fs::write(&path, text).expect("written");
+        path
+    }
+
+    /// Starts the gateway and waits until it says that it runs.
+    async fn run(&self) -> Running {
         let mut command = plugline(&["run"]);
-        let program = Program::start(command.arg("--config").arg(path).env("PLUGLINE_LOG_FORMAT", "json"));
+        command.arg("--config").arg(self.config()).env("PLUGLINE_LOG_FORMAT", "json");
+        let program = Program::start(&mut command);
         let line = program.log.has(r#""message":"running""#).await;
         let line: Value = serde_json::from_str(&line).expect("a line of JSON");
         let told = |name: &str| line["fields"][name].as_str().expect("an address").to_owned();
@@ -94,10 +100,14 @@ impl Lab<Plm> {
     }
 }
 
-/// All of these, once each was heard.
+/// Waits until each of these was heard.
 async fn heard(gateway: &Running, ids: &[&str]) {
+    heard_at(&gateway.http, ids).await;
+}
+
+async fn heard_at(http: &str, ids: &[&str]) {
     until("devices that were heard", || async {
-        let devices = get(&format!("{}/v1/devices", gateway.http)).await;
+        let devices = get(&format!("{http}/v1/devices")).await;
         let devices = devices["devices"].as_array().cloned().unwrap_or_default();
         let online =
             |id: &&str| devices.iter().any(|device| device["id"] == **id && device["online"] == true);
@@ -359,4 +369,109 @@ async fn recorded_conversations_are_had_from_end_to_end() {
         assert_eq!(shown["state"]["relay"], on, "{shown}");
     }
     check_feed(&Feed::all(&gateway.http).await);
+}
+
+#[tokio::test]
+async fn a_recorded_line_replayed_answers_the_driver_as_the_modem_did() {
+    let lab = shelf();
+    let (file, state) = (lab.folder.path().join("recording"), lab.store());
+    let mut capture = plugline(&["capture"]);
+    let recording = Program::start(capture.arg(&file).arg("--config").arg(lab.config()));
+    let http = until("its address", || async {
+        let told = std::fs::read_to_string(state.join("cli.token")).ok()?;
+        Some(told.trim().to_owned()).filter(|address| address.starts_with("http://"))
+    })
+    .await;
+    heard_at(&http, &ALL).await;
+    assert!(lab.front.with(|plm| plm.press(LAMP_ID, 1)));
+    assert_eq!(switch(&http, BOTTOM, true).await["state"], "confirmed");
+    let figures = |event: &Value| event["device"] == METER && event["kind"] == "reading";
+    let mut live = Feed::after(&http, "earliest");
+    let counted = [live.next("figures", figures).await, live.next("figures again", figures).await];
+    assert_eq!(recording.stop("INT").await.code(), Some(0));
+
+    let mut replay = plugline(&["replay"]);
+    let replay = Program::start(replay.arg(&file).arg("--json"));
+    let addresses = replay.out.first("a line of JSON", |_| true).await;
+    let addresses: Value = serde_json::from_str(&addresses).expect("JSON");
+    let http = addresses["http"].as_str().expect("an address").to_owned();
+    let mut feed = Feed::after(&http, "earliest");
+    let up = feed.next("the modem answers", |event| is_line(event, "line_up")).await;
+    assert_eq!(up["data"]["line"], "insteon", "{up}");
+    heard_at(&http, &ALL).await;
+    assert_eq!(switch(&http, BOTTOM, true).await["state"], "confirmed");
+    let pressed = |event: &Value| event["device"] == LAMP && event["data"]["cause"] == "button";
+    let mut feed = Feed::after(&http, "earliest");
+    assert_eq!(feed.next("the press", pressed).await["data"]["relay"], false);
+    let mut feed = Feed::after(&http, "earliest");
+    for live in &counted {
+        assert_eq!(feed.next("figures", figures).await["data"], live["data"]);
+    }
+    feed.next("its end", |event| event["data"]["reason"] == "the recording ended").await;
+    check_feed(&Feed::all(&http).await);
+    assert_eq!(replay.stop("INT").await.code(), Some(0));
+}
+
+/// Runs a verb against the lab's gateway.
+async fn verb<W: Wire + Send + 'static>(lab: &Lab<W>, arguments: &[&str]) -> Ended {
+    ended(plugline(arguments).arg("--state").arg(lab.store())).await
+}
+
+#[tokio::test]
+async fn devices_fresh_from_their_boxes_join_by_code_and_by_button_and_are_used_at_once() {
+    let mut plm = demo_insteon(1);
+    plm.unlink_all();
+    let lab = Lab::new(plm, &[]);
+    let gateway = lab.run().await;
+    health(&gateway.http, "the modem", |health| health["parts"]["lines"]["insteon"]["modem"] == true).await;
+
+    let told = verb(&lab, &["join", "--code", "2C.0D.11"]).await;
+    let wanted = "insteon is open for 60 s: linking 2c0d11\n\
+                  joined: insteon 2c0d11 1 (insteon_2c0d11)\n\
+                  joined: insteon 2c0d11 2 (insteon_2c0d11_2)";
+    assert_eq!((told.code, told.out.as_str()), (Some(0), wanted), "{}", told.err);
+    assert_eq!(switch(&gateway.http, BOTTOM, true).await["state"], "confirmed");
+    assert_eq!(
+        lab.device(SHELF_ID, |shelf| [1, 2].map(|group| shelf.is_on(group))),
+        [Some(false), Some(true)]
+    );
+
+    let mut joining =
+        Program::start(plugline(&["join", "--seconds", "15", "--json", "--state"]).arg(lab.store()));
+    joining.out.has(r#""state":"open""#).await;
+    until("the modem to wait for a button", || async {
+        lab.front.with(|plm| plm.is_linking().then(|| plm.hold_set(LAMP_ID, 1))).filter(|held| *held)
+    })
+    .await;
+    joining.out.has(r#""device":"insteon_1a777b""#).await;
+    assert_eq!(joining.ended().await.code(), Some(0));
+    let shown = get(&format!("{}/v1/joining", gateway.http)).await;
+    assert_eq!(shown["joining"][0]["joined"], json!([LAMP]), "{shown}");
+    assert_eq!(shown["joining"][0]["open"], false);
+
+    let told = verb(&lab, &["identify", LAMP, "--seconds", "1"]).await;
+    assert_eq!(
+        (told.code, told.out.as_str()),
+        (Some(0), "insteon 1a777b (insteon_1a777b): identify confirmed")
+    );
+    let told = verb(&lab, &["options", LAMP, "kind=outlet"]).await;
+    assert_eq!((told.code, told.out.as_str()), (Some(0), "insteon 1a777b (insteon_1a777b): kind=outlet"));
+    let told = verb(&lab, &["options", LAMP, "kind=lamp"]).await;
+    assert_eq!(told.code, Some(1));
+    assert!(told.err.contains("`kind` is one of outlet, dual, meter"), "{}", told.err);
+    let told = verb(&lab, &["join", "cellar"]).await;
+    assert!(told.code == Some(1) && told.err.contains("insteon"), "{}", told.err);
+    assert_eq!(gateway.program.stop("TERM").await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_window_in_which_nothing_joins_ends_in_time_with_a_failure() {
+    let lab = shelf();
+    let gateway = lab.run().await;
+    heard(&gateway, &[LAMP]).await;
+    let told = verb(&lab, &["join", "insteon", "--seconds", "2"]).await;
+    assert_eq!(told.code, Some(1), "{}", told.err);
+    assert!(told.out.ends_with("\nnothing joined"), "{}", told.out);
+    assert!(!lab.front.with(|plm| plm.is_linking()));
+    assert_eq!(gateway.program.stop("TERM").await.code(), Some(0));
 }

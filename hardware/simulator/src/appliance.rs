@@ -3,9 +3,16 @@
 //! Power is constant within each whole second, so that energy is an exact sum. What is behind an open relay, and
 //! what is counted, is the meter's business.
 
+mod daily;
+mod washing;
+
 use std::time::Duration;
 
+use crate::appliance::daily::Moment;
 use crate::random::{mix, wave};
+
+/// The time of day at virtual time 0 unless another one is set: ten o'clock, so that a panel feeds back at once.
+const START_OF_DAY_S: u32 = 10 * 3_600;
 
 /// The kinds of appliances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +31,17 @@ pub enum Kind {
     Heater,
     /// A computer and a screen: 45 … 85 W, restless.
     Desk,
+    /// A lamp that is lit in the morning and in the evening.
+    Lamp,
+    /// A television: half a watt on stand-by, near 100 W in the morning and in the evening.
+    Television,
+    /// A washing machine: a programme of 70 minutes every three hours, 2 kW while it heats; the first one within a minute.
+    WashingMachine,
+    /// A solar panel on a plug, that feeds back by day.
+    Panel {
+        /// What it gives under a clear sky at its best hour, in mW.
+        peak_mw: u32,
+    },
     /// Always the same; negative is fed back into the mains.
     Constant {
         /// Active power in mW.
@@ -38,6 +56,7 @@ pub enum Kind {
 pub struct Appliance {
     kind: Kind,
     seed: u64,
+    start_of_day_s: u32,
 }
 
 /// What an appliance draws.
@@ -55,7 +74,19 @@ impl Appliance {
     /// An appliance; the seed decides when it starts and how it flickers.
     #[must_use]
     pub fn new(kind: Kind, seed: u64) -> Self {
-        Self { kind, seed }
+        Self { kind, seed, start_of_day_s: START_OF_DAY_S }
+    }
+
+    /// Sets the time of day at virtual time 0, in seconds after midnight. It is ten o'clock otherwise.
+    #[must_use]
+    pub fn starting_at(self, start_of_day_s: u32) -> Self {
+        Self { start_of_day_s, ..self }
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// What it draws during the second that holds `now`.
@@ -73,8 +104,20 @@ impl Appliance {
                 let load_mw = 65_000 + wave(self.seed, second, 300, 16_000);
                 self.around(second, load_mw, 4_000, 950)
             }
+            Kind::Lamp => daily::lamp(self.moment(second)),
+            Kind::Television => daily::television(self.moment(second)),
+            Kind::WashingMachine => {
+                let cycle =
+                    self.cycle(second, 10_800, 5 + self.seed % 55, 10_800 - washing::PROGRAMME_S - 600);
+                washing::washing(self.seed, cycle.since_start)
+            }
+            Kind::Panel { peak_mw } => daily::panel(self.moment(second), peak_mw),
             Kind::Constant { power_mw, power_factor_milli } => Draw { power_mw, power_factor_milli },
         }
+    }
+
+    fn moment(&self, second: u64) -> Moment {
+        Moment { seed: self.seed, second: second + u64::from(self.start_of_day_s) }
     }
 
     fn kettle(&self, second: u64) -> Draw {
@@ -161,8 +204,60 @@ mod tests {
         assert!(powers[start + 1100] < 2_000, "between two runs");
     }
 
+    fn day(kind: Kind) -> Vec<i64> {
+        let appliance = Appliance::new(kind, 42).starting_at(0);
+        (0..86_400).map(|second| appliance.draw(Duration::from_secs(second)).power_mw).collect()
+    }
+
+    fn watt_hours(powers: &[i64]) -> i64 {
+        powers.iter().sum::<i64>() / 3_600_000
+    }
+
     #[test]
-    fn every_kind_stays_in_its_range_and_only_a_constant_one_feeds_back() {
+    fn a_washing_machine_heats_tumbles_spins_and_rests_for_about_a_kilowatt_hour() {
+        let powers = hour(Kind::WashingMachine);
+        let start = powers.iter().position(|power| *power > 5_000).unwrap();
+        assert!(start < 60, "within a minute: {start}");
+        let heating = powers.iter().filter(|power| **power > 1_900_000).count();
+        assert_eq!(heating, 840);
+        let tumbling = &powers[start + 960..start + 2_460];
+        let still = tumbling.iter().filter(|power| **power < 10_000).count();
+        assert_eq!(still, 1_500 * 8 / 20, "eight seconds of twenty");
+        let programmes = day(Kind::WashingMachine);
+        assert!(
+            (4_000..6_500).contains(&watt_hours(&programmes)),
+            "eight a day: {} Wh",
+            watt_hours(&programmes)
+        );
+        let spinning = programmes.iter().filter(|power| (330_000..700_000).contains(*power)).count();
+        assert!(spinning > 8 * 400, "{spinning} s");
+    }
+
+    #[test]
+    fn a_panel_feeds_back_by_day_and_takes_a_little_at_night() {
+        let powers = day(Kind::Panel { peak_mw: 600_000 });
+        assert!(powers[..21_600].iter().chain(&powers[72_000..]).all(|power| *power == 400));
+        let noon = powers[46_800];
+        assert!((-600_000..-180_000).contains(&noon), "{noon}");
+        assert!((-4_500..-2_000).contains(&watt_hours(&powers)), "{} Wh", watt_hours(&powers));
+        let now = Appliance::new(Kind::Panel { peak_mw: 600_000 }, 1).draw(Duration::ZERO);
+        assert!(now.power_mw < -50_000, "at the start of a run the sun shines");
+    }
+
+    #[test]
+    fn a_lamp_and_a_television_follow_the_people_of_the_house() {
+        let (lamp, television) = (day(Kind::Lamp), day(Kind::Television));
+        assert!(lamp[3 * 3_600] == 0 && lamp[13 * 3_600] == 0);
+        assert!(lamp[7 * 3_600] > 10_000 && lamp[20 * 3_600] > 10_000);
+        assert!((450..520).contains(&television[13 * 3_600]), "stand-by");
+        assert!((70_000..120_000).contains(&television[20 * 3_600]));
+        let other = Appliance::new(Kind::Lamp, 7).starting_at(0);
+        let lit = |second: usize| other.draw(Duration::from_secs(second as u64)).power_mw > 0;
+        assert!((0..86_400).any(|second| lit(second) != (lamp[second] > 0)), "not everybody at once");
+    }
+
+    #[test]
+    fn every_kind_stays_in_its_range_and_only_a_panel_or_a_constant_one_feeds_back() {
         let ranges = [
             (Kind::Nothing, 0..1),
             (Kind::Kettle, 0..2_100_000),
@@ -171,6 +266,10 @@ mod tests {
             (Kind::LedLamp, 8_000..9_000),
             (Kind::Heater, 0..1_600_000),
             (Kind::Desk, 40_000..90_000),
+            (Kind::Lamp, 0..12_000),
+            (Kind::Television, 400..120_000),
+            (Kind::WashingMachine, 1_000..2_200_000),
+            (Kind::Panel { peak_mw: 800_000 }, -800_000..401),
             (Kind::Constant { power_mw: -5, power_factor_milli: 1000 }, -5..-4),
         ];
         for (kind, range) in ranges {

@@ -1,11 +1,11 @@
 //! Simulated hardware: electricity meters that speak DL/T 645-2007, with appliances behind them, on one pair of wires;
-//! and an INSTEON power-line modem with outlets and an energy meter.
+//! an INSTEON power-line modem with outlets and an energy meter; and the mains as a medium for sockets of our own.
 //!
 //! It never names the gateway. What it knows of the standard is its own reading of it, the *meter's* side, so that a
 //! mistake made in the gateway cannot hide by being made here as well.
 //!
 //! Pure, in virtual time (time, bytes and seeds are arguments): [`dlt645`], [`appliance`], [`meter`], [`bus`],
-//! [`house`], [`insteon`]. With I/O: [`pty`] (a pseudo terminal) and [`front`] (a thread that puts a [`Wire`] behind
+//! [`house`], [`insteon`], [`mains`], [`scenario`]. With I/O: [`pty`] (a pseudo terminal) and [`front`] (a thread that puts a [`Wire`] behind
 //! one).
 //!
 //! ```
@@ -29,9 +29,11 @@ pub mod figures;
 pub mod front;
 pub mod house;
 pub mod insteon;
+pub mod mains;
 pub mod meter;
 pub mod pty;
 mod random;
+pub mod scenario;
 pub mod wire;
 
 pub use appliance::{Appliance, Kind};

@@ -25,6 +25,28 @@ impl Random {
         self.drawn += 1;
         mix(self.seed, self.drawn).checked_rem(limit).unwrap_or(0)
     }
+
+    /// The next number above 0, up to 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        const STEPS: u64 = 1 << 53;
+        (self.below(STEPS) + 1) as f64 / STEPS as f64
+    }
+
+    /// The next waiting time of a process without memory.
+    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
+        -libm::log(self.unit()) * mean
+    }
+
+    /// The next number around `mean`, never further off than six times `deviation` (a sum of twelve even draws).
+    pub(crate) fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
+        let sum: f64 = (0..12).map(|_| self.unit()).sum();
+        mean + (sum - 6.0) * deviation
+    }
+
+    /// True in so many of a million cases.
+    pub(crate) fn chance(&mut self, ppm: u32) -> bool {
+        self.below(1_000_000) < u64::from(ppm)
+    }
 }
 
 /// A curve that wanders between `-swing` and `swing`: straight lines between seeded knots `knot_s` seconds apart.
@@ -47,6 +69,18 @@ mod tests {
         let values: Vec<i64> = (0..5000).map(|second| wave(7, second, 60, 2500)).collect();
         assert!(values.iter().all(|v| (-2500..=2500).contains(v)));
         assert!(values.iter().any(|v| *v > 1000) && values.iter().any(|v| *v < -1000));
+    }
+
+    #[test]
+    fn waiting_times_and_bells_have_the_mean_and_spread_that_was_asked() {
+        let mut random = Random::new(3);
+        let mean = (0..20_000).map(|_| random.exponential(50.0)).sum::<f64>() / 20_000.0;
+        assert!((49.0..51.0).contains(&mean), "{mean}");
+        let bell: Vec<f64> = (0..20_000).map(|_| random.normal(35.0, 12.0)).collect();
+        let mean = bell.iter().sum::<f64>() / 20_000.0;
+        let variance = bell.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / 20_000.0;
+        assert!((34.7..35.3).contains(&mean), "{mean}");
+        assert!((11.8..12.2).contains(&variance.sqrt()), "{}", variance.sqrt());
     }
 
     #[test]

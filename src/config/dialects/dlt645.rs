@@ -24,6 +24,10 @@ pub(super) const ROW: Row = Row {
         let (options, devices) = options(context, line)?;
         Ok((Arc::new(options) as Arc<dyn Blueprint>, devices))
     },
+    // Everybody who speaks is a meter.
+    note: |frame, shown| {
+        shown.extend(frame.address.as_ref().map(|address| (address.to_string(), String::new())));
+    },
 };
 
 impl Blueprint for Options {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Blueprint, Context, Row, periods};
+use super::{Blueprint, Context, Row, Shown, periods};
 use crate::config::file::{self, ConfigError};
 use crate::device::Target;
 use crate::hub::DeviceSetup;
-use crate::line::Line;
 use crate::line::insteon::{DeviceOptions, Insteon, Kind, Options, plan_names};
+use crate::line::{Decoded, Line, Value};
 
 pub(super) const ROW: Row = Row {
     name: "insteon",
@@ -21,6 +21,7 @@ pub(super) const ROW: Row = Row {
         let (options, devices) = options(context, line)?;
         Ok((Arc::new(options) as Arc<dyn Blueprint>, devices))
     },
+    note,
 };
 
 /// A message that was not answered ten times is not answered the eleventh time either, and each takes seconds.
@@ -126,6 +127,27 @@ fn shape(
     Ok((Some(Kind::Dual), vec![Some(*channel.get_ref())]))
 }
 
+/// Whom the gateway asked is one of its devices, and what it asked says of which kind. The neighbours speak as well.
+fn note(frame: &Decoded, shown: &mut Shown) {
+    let field = |name: &str| frame.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value);
+    let text = |name: &str| match field(name) {
+        Some(Value::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let Some(address) = frame.address.as_ref().filter(|_| frame.frame == "send_reply") else { return };
+    let kind = match (text("cmd1"), text("cmd2")) {
+        ("82", _) => "kind = \"meter\"\n",
+        ("19", "01") => "kind = \"dual\"\n",
+        ("11" | "13" | "19", _) => "kind = \"outlet\"\n",
+        _ => "",
+    };
+    let known = shown.entry(address.to_string()).or_default();
+    // Each half of a dual outlet is switched as an outlet is.
+    if known.is_empty() || kind.contains("dual") {
+        kind.clone_into(known);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +208,27 @@ mod tests {
         refused(&device("channel = 3"), (6, 11), "1 (top) or 2 (bottom)");
         refused(&device("channel = -1"), (6, 11), "-1");
         refused(&device("kind = \"outlet\"\nchannel = 1"), (7, 11), "only a dual outlet");
+    }
+
+    #[test]
+    fn a_recording_shows_the_devices_that_were_asked_and_what_they_are() {
+        let mut shown = Shown::new();
+        for frame in [
+            "02621a777b0f110006",
+            "02622c0d110f11ff06",
+            "02622c0d110f190106",
+            "02622c0d110f130006",
+            "02621987b70f820006",
+            "02621006d00f100006",
+            "0250aabbcc1a777b2b1100",
+        ] {
+            let byte = |at| u8::from_str_radix(&frame[at..at + 2], 16).expect("hex");
+            let bytes: Vec<u8> = (0..frame.len()).step_by(2).map(byte).collect();
+            note(&crate::line::insteon::decode::decode(&bytes).expect("a frame"), &mut shown);
+        }
+        let wanted = [("1006d0", ""), ("1987b7", "meter"), ("1a777b", "outlet"), ("2c0d11", "dual")];
+        let kind = |kind: &str| if kind.is_empty() { String::new() } else { format!("kind = \"{kind}\"\n") };
+        assert_eq!(shown, wanted.map(|(address, word)| (address.to_owned(), kind(word))).into());
     }
 
     #[test]
