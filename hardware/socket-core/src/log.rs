@@ -1,9 +1,9 @@
 //! A log of records of one length over some pages of the board; the newest one counts. Knows no contents.
 //!
 //! ```text
-//! record   sequence u32 | body N − 6 | CRC-16 u16 little-endian
+//! record   sequence u32 | body | CRC-16 u16 little-endian
 //! ```
-//! A record is good when its CRC is. One that a power cut tore is skipped, and so is one that rotted: [`Held::Damaged`]
+//! A record is good when its CRC is. One that a power cut tore is skipped, and so is one that rotted; [`Held::Damaged`]
 //! tells that something newer may have been there. Records never move; the oldest page is erased when its turn comes.
 
 use plugline_protocol::frame::crc;
@@ -11,15 +11,20 @@ use plugline_protocol::frame::crc;
 use crate::Board;
 
 const BLANK: u8 = 0xFF;
-const OVERHEAD: usize = 6;
+const HEAD: usize = 4;
+const CHECK: usize = 2;
 /// Places tried before a write counts as failed; worn cells are rare and lonely.
 const TRIES: u8 = 4;
+/// The longest record. Lengths are no parameter of the type: one copy of this code is enough.
+const ROOM: usize = 128;
 
 /// Where the next record goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Log<const N: usize> {
+pub(crate) struct Log {
     first: usize,
     pages: usize,
+    /// Octets of a record, at most [`ROOM`] and a multiple of eight.
+    len: usize,
     page: usize,
     slot: usize,
     sequence: u32,
@@ -38,22 +43,16 @@ pub(crate) enum Held {
     Whole,
 }
 
-impl<const N: usize> Log<N> {
-    /// Octets of a body.
-    pub(crate) const BODY: usize = N - OVERHEAD;
-
-    /// Finds the newest record in `pages` pages from `first` on and reads it to `record`; its body is
-    /// [`Self::body`].
-    pub(crate) fn open<B: Board>(
-        board: &B,
-        first: usize,
-        pages: usize,
-        record: &mut [u8; N],
-    ) -> (Self, Held) {
-        let mut log = Self { first, pages, page: 0, slot: 0, sequence: 0, ahead: false };
+impl Log {
+    /// Finds the newest record in `pages` pages from `first` on. `record` is as long as one, and is it afterwards; its
+    /// body is [`Self::body`].
+    pub(crate) fn open<B: Board>(board: &B, first: usize, pages: usize, record: &mut [u8]) -> (Self, Held) {
+        let len = record.len();
+        debug_assert!(len <= ROOM && len.is_multiple_of(8), "no length of a record");
+        let mut log = Self { first, pages, len, page: 0, slot: 0, sequence: 0, ahead: false };
         let mut newest = None;
         for page in 0..pages {
-            for slot in 0..Self::slots::<B>() {
+            for slot in 0..log.slots::<B>() {
                 log.read(board, page, slot, record);
                 let sequence = sequence(record);
                 if is_good(record) && (newest.is_none() || sequence > log.sequence) {
@@ -64,7 +63,7 @@ impl<const N: usize> Log<N> {
         }
         let Some((page, slot)) = newest else {
             // Nothing to go by: begin with a page that is erased for sure.
-            (log.page, log.slot) = (pages - 1, Self::slots::<B>());
+            (log.page, log.slot) = (pages - 1, log.slots::<B>());
             return (log, Held::Nothing);
         };
         (log.page, log.slot) = (page, slot + 1);
@@ -74,9 +73,9 @@ impl<const N: usize> Log<N> {
     }
 
     /// Steps over what is not blank behind the newest good record.
-    fn look_behind<B: Board>(&mut self, board: &B, record: &mut [u8; N]) -> Held {
+    fn look_behind<B: Board>(&mut self, board: &B, record: &mut [u8]) -> Held {
         let mut held = Held::Whole;
-        while self.slot < Self::slots::<B>() {
+        while self.slot < self.slots::<B>() {
             self.read(board, self.page, self.slot, record);
             if is_blank(record) {
                 return held;
@@ -89,25 +88,25 @@ impl<const N: usize> Log<N> {
     }
 
     /// The body of a record.
-    pub(crate) fn body(record: &[u8; N]) -> &[u8] {
-        record.get(4..N - 2).unwrap_or_default()
+    pub(crate) fn body(record: &[u8]) -> &[u8] {
+        record.get(HEAD..record.len().saturating_sub(CHECK)).unwrap_or_default()
     }
 
-    const fn slots<B: Board>() -> usize {
-        B::PAGE_LEN / N
+    fn slots<B: Board>(&self) -> usize {
+        B::PAGE_LEN / self.len
     }
 
     fn next_page(&self) -> usize {
         if self.page + 1 < self.pages { self.page + 1 } else { 0 }
     }
 
-    fn read<B: Board>(&self, board: &B, page: usize, slot: usize, record: &mut [u8; N]) {
-        board.read(self.first + page, slot * N, record);
+    fn read<B: Board>(&self, board: &B, page: usize, slot: usize, record: &mut [u8]) {
+        board.read(self.first + page, slot * self.len, record);
     }
 
     /// Erases the next page when this one is nearly full, so that no [`Self::append`] need wait for that.
     pub(crate) fn prepare<B: Board>(&mut self, board: &mut B) {
-        if self.slot >= Self::slots::<B>() - Self::slots::<B>() / 4 {
+        if self.slot >= self.slots::<B>() / 4 * 3 {
             self.erase_next(board);
         }
     }
@@ -119,31 +118,39 @@ impl<const N: usize> Log<N> {
         }
     }
 
-    /// Appends a record; `true` when it was read back as written. `body` is filled up with 0 to
-    /// [`Self::BODY`] octets.
+    /// Appends a record; `true` when it was read back as written. `body` is filled up with 0.
     #[must_use]
     pub(crate) fn append<B: Board>(&mut self, board: &mut B, body: &[u8]) -> bool {
-        debug_assert!(body.len() <= Self::BODY, "a longer body would be cut");
-        let (mut record, mut written) = ([0; N], [0; N]);
+        let mut room = [0; ROOM];
+        let record = &mut room[..self.len];
         let sequence = self.sequence.wrapping_add(1);
-        record[..4].copy_from_slice(&sequence.to_be_bytes());
-        record[4..N - 2].iter_mut().zip(body).for_each(|(to, from)| *to = *from);
-        let check = crc(&record[..N - 2]);
-        record[N - 2..].copy_from_slice(&check.to_le_bytes());
+        let (octets, check) = record.split_at_mut(self.len - CHECK);
+        let (head, rest) = octets.split_at_mut(HEAD);
+        head.copy_from_slice(&sequence.to_be_bytes());
+        rest[..body.len()].copy_from_slice(body);
+        check.copy_from_slice(&crc(octets).to_le_bytes());
         for _ in 0..TRIES {
-            if self.slot >= Self::slots::<B>() {
+            if self.slot >= self.slots::<B>() {
                 self.erase_next(board);
                 (self.page, self.slot, self.ahead) = (self.next_page(), 0, false);
             }
-            board.write(self.first + self.page, self.slot * N, &record);
-            self.read(board, self.page, self.slot, &mut written);
+            board.write(self.first + self.page, self.slot * self.len, record);
+            let written = self.is_written(board, record);
             self.slot += 1;
-            if written == record {
+            if written {
                 self.sequence = sequence;
                 return true;
             }
         }
         false
+    }
+
+    fn is_written<B: Board>(&self, board: &B, record: &[u8]) -> bool {
+        let mut word = [0; 8];
+        record.chunks(word.len()).enumerate().all(|(number, want)| {
+            board.read(self.first + self.page, self.slot * self.len + number * 8, &mut word);
+            word == want
+        })
     }
 }
 
@@ -167,14 +174,14 @@ mod tests {
 
     const PAGES: usize = 3;
 
-    fn numbered(number: u8) -> [u8; Log::<16>::BODY] {
-        [number; Log::<16>::BODY]
+    fn numbered(number: u8) -> [u8; 10] {
+        [number; 10]
     }
 
-    fn open(flash: &Flash) -> (Log<16>, Held, u8) {
+    fn open(flash: &Flash) -> (Log, Held, u8) {
         let mut record = [0; 16];
         let (log, held) = Log::open(flash, 1, PAGES, &mut record);
-        let body = Log::<16>::body(&record);
+        let body = Log::body(&record);
         assert!(held == Held::Nothing || body == numbered(body[0]));
         (log, held, body[0])
     }

@@ -194,7 +194,8 @@ impl Outbox {
         self.heard(now_us, false);
     }
 
-    /// A frame ended; `held`: somebody else will answer it.
+    /// A frame ended; `held`: somebody else will answer it. Not inlined: it is called from everywhere.
+    #[inline(never)]
     pub(crate) fn heard(&mut self, ended_us: u64, held: bool) {
         self.quiet_us = self.quiet_us.max(ended_us);
         if held {

@@ -102,8 +102,8 @@ struct Attempt {
 pub struct Socket<B> {
     factory: Factory,
     board: B,
-    settings_log: Log<SETTINGS_LEN>,
-    journal: Log<JOURNAL_LEN>,
+    settings_log: Log,
+    journal: Log,
     settings: Settings,
     /// The board did not take the settings: nothing is sent that could need them.
     fault: bool,
