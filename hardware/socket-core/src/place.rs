@@ -19,7 +19,8 @@ pub(crate) struct Place {
     pub(crate) slot: Option<u16>,
     pub(crate) counters: Counters,
     pub(crate) commands: CommandGate,
-    pub(crate) group: GroupGate,
+    /// `None` from a start until a SYNC: no group frame is acted on.
+    pub(crate) group: Option<GroupGate>,
     /// The gateway took a REPORT under these keys. Until then the place is given up after five minutes.
     pub(crate) committed: bool,
 }
@@ -39,8 +40,8 @@ impl Place {
             group_key,
             slot,
             counters: Counters::new(),
-            commands: CommandGate::restored(0),
-            group: GroupGate::restored(group_counter),
+            commands: CommandGate::new(),
+            group: Some(GroupGate::from_floor(group_counter)),
             committed: false,
         }
     }

@@ -4,12 +4,12 @@
 //! ```text
 //!  0 schema u8 = 1 | 1 starts u16 | 3 interval u8 min | 4 over-current limit u16 mA | 6 power-on u8
 //!  7 state u8: 0 unjoined, 1 pending, 2 joined | 8 NETID u16 | 10 SHORT u16 | 12 slot u16, FFFF none
-//! 14 ceiling of the up-counter u32 | 18 last COMMAND u32 | 22 last group counter u32
-//! 26 K_up 16 | 42 K_down 16 | 58 K_ack 16 | 74 K_kek 16 | 90 group key 16 | 106 zeros, kept for RESUME
+//! 14 ceiling of the up-counter u32
+//! 18 K_up 16 | 34 K_down 16 | 50 K_ack 16 | 66 K_kek 16 | 82 group key 16 | 98 zeros, kept for RESUME
 //! ```
 
 use plugline_protocol::messages::PowerOn;
-use plugline_protocol::security::{BOOT_JUMP, CommandGate, Counters, GroupGate, Key, STORE_EVERY};
+use plugline_protocol::security::{BOOT_JUMP, CommandGate, Counters, Key, STORE_EVERY};
 use plugline_protocol::{Eui64, Identity, NetworkId, ShortAddress};
 
 use crate::place::Place;
@@ -18,12 +18,12 @@ use crate::place::Place;
 pub const SETTINGS_LEN: usize = 128;
 
 const SCHEMA: u8 = 1;
-const USED: usize = 106;
+const USED: usize = 98;
 const NO_SLOT: u16 = 0xFFFF;
 const PENDING: u8 = 1;
 const JOINED: u8 = 2;
 /// Where the keys are: K_up, K_down, K_ack, K_kek, group key.
-const KEYS: [usize; 5] = [26, 42, 58, 74, 90];
+const KEYS: [usize; 5] = [18, 34, 50, 66, 82];
 
 /// What a COMMAND may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +68,6 @@ impl Settings {
         put(10, &place.identity.short.0.to_be_bytes());
         put(12, &place.slot.unwrap_or(NO_SLOT).to_be_bytes());
         put(14, &place.counters.ceiling().to_be_bytes());
-        put(18, &place.commands.last().to_be_bytes());
-        put(22, &place.group.last().to_be_bytes());
         let keys = [&place.up, &place.down, &place.ack, &place.kek, &place.group_key];
         keys.iter().zip(KEYS).for_each(|(key, at)| put(at, key.octets()));
         octets
@@ -115,8 +113,8 @@ fn place(body: &[u8], eui: Eui64, damaged: bool) -> Option<Place> {
         group_key,
         slot: Some(u16::from_be_bytes(get(body, 12))).filter(|slot| *slot != NO_SLOT),
         counters,
-        commands: CommandGate::restored(u32::from_be_bytes(get(body, 18))),
-        group: GroupGate::restored(u32::from_be_bytes(get(body, 22))),
+        commands: CommandGate::new(),
+        group: None,
         committed: state == JOINED,
     })
 }
@@ -143,14 +141,15 @@ mod tests {
             group_key: Key::new([5; 16]),
             slot: Some(7),
             counters: Counters::new(),
-            commands: CommandGate::restored(81),
-            group: GroupGate::restored(9),
+            commands: CommandGate::new(),
+            group: None,
             committed: true,
         };
         let options = Options { interval_min: 5, limit_ma: 10_000, power_on: PowerOn::Off };
         Settings { starts: 3, options, place: Some(place) }
     }
 
+    // [PLG-5.5-3]
     #[test]
     fn settings_come_back_as_they_were_with_the_counter_beyond_its_ceiling() {
         let was = settings();
@@ -160,7 +159,7 @@ mod tests {
         assert_eq!(back.identity, was.identity);
         assert_eq!([&back.up, &back.down, &back.ack, &back.kek], [&was.up, &was.down, &was.ack, &was.kek]);
         assert_eq!((back.group_key == was.group_key, back.slot, back.committed), (true, Some(7), true));
-        assert_eq!((back.commands.last(), back.group.last()), (81, 9));
+        assert!(back.group.is_none());
         assert_eq!(back.counters.sent(), STORE_EVERY + BOOT_JUMP);
     }
 

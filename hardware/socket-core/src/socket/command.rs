@@ -53,8 +53,8 @@ impl<B: Board> Socket<B> {
         }
     }
 
-    fn take_as_acknowledgement(&mut self, reference: Option<u16>) {
-        let asked = self.reports.asked_counter().map(|counter| counter as u16);
+    fn take_as_acknowledgement(&mut self, reference: Option<u32>) {
+        let asked = self.reports.asked_counter();
         if asked.is_some() && asked == reference {
             self.acknowledged();
         }
@@ -165,12 +165,14 @@ impl<B: Board> Socket<B> {
             Ask::PowerOn(what) => options.power_on = what,
             Ask::Slot { slot } => place.slot = slot,
             Ask::Sync { group_counter } => {
-                place.group.sync(group_counter);
+                place.group = Some(GroupGate::from_floor(group_counter));
                 self.wants_sync = false;
+                self.plan_report();
+                return Outcome::Done;
             }
             Ask::GroupKey { key, group_counter } => {
                 place.group_key = key;
-                place.group = GroupGate::restored(group_counter);
+                place.group = Some(GroupGate::from_floor(group_counter));
             }
             Ask::Switch { .. } | Ask::Read | Ask::Identify { .. } | Ask::Reboot | Ask::Leave => {}
         }

@@ -79,7 +79,8 @@ impl<B: Board> Socket<B> {
             Err(OpenError::Forged) => return count(&mut self.counts.forged),
             Err(OpenError::NotForUs | OpenError::Full) => return,
         };
-        match place.group.judge(counter) {
+        let Some(gate) = &mut place.group else { return count(&mut self.counts.ignored) };
+        match gate.judge(counter) {
             Verdict::Fresh => {}
             Verdict::TooFar => {
                 count(&mut self.counts.too_far);
