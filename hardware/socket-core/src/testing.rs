@@ -9,13 +9,13 @@ use crate::Board;
 #[derive(Clone, Debug)]
 pub(crate) struct Flash {
     octets: Vec<u8>,
-    worn: Option<usize>,
+    worn: Vec<usize>,
     left: Option<usize>,
 }
 
 impl Flash {
     pub(crate) fn new() -> Self {
-        Self { octets: vec![0xFF; Self::PAGES * Self::PAGE_LEN], worn: None, left: None }
+        Self { octets: vec![0xFF; Self::PAGES * Self::PAGE_LEN], worn: Vec::new(), left: None }
     }
 
     /// Power goes after this many more octets were written or erased.
@@ -27,9 +27,9 @@ impl Flash {
         self.left = None;
     }
 
-    /// One octet stays as it is for ever.
+    /// One octet more stays as it is for ever.
     pub(crate) fn wear_out(&mut self, page: usize, at: usize) {
-        self.worn = Some(page * Self::PAGE_LEN + at);
+        self.worn.push(page * Self::PAGE_LEN + at);
     }
 
     fn spend(&mut self) -> bool {
@@ -65,7 +65,7 @@ impl Board for Flash {
         assert!(at.is_multiple_of(8) && octets.len().is_multiple_of(8), "flash is written in words of 8");
         for (offset, octet) in octets.iter().enumerate() {
             let place = page * Self::PAGE_LEN + at + offset;
-            if self.spend() && self.worn != Some(place) {
+            if self.spend() && !self.worn.contains(&place) {
                 assert_eq!(self.octets[place], 0xFF, "page {page} octet {} is written twice", at + offset);
                 self.octets[place] = *octet;
             }

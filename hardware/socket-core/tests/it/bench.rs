@@ -47,6 +47,8 @@ pub(crate) struct Bench {
     pub(crate) socket: Socket<Flash>,
     pub(crate) now_us: u64,
     pub(crate) sent: Vec<Sent>,
+    /// How many of them [`Self::next_frame`] gave, or were passed over.
+    seen: usize,
     pub(crate) relay: Option<bool>,
     pub(crate) led: Option<Led>,
     pub(crate) restarts: u32,
@@ -69,6 +71,7 @@ impl Bench {
             socket,
             now_us: 0,
             sent: Vec::new(),
+            seen: 0,
             relay: None,
             led: None,
             restarts: 0,
@@ -147,6 +150,13 @@ impl Bench {
         self.drain();
     }
 
+    /// The bearer says something, whether it was asked or not.
+    pub(crate) fn confirm(&mut self, how: Transmitted) {
+        self.ending = None;
+        self.socket.handle_transmitted(how, self.now_us);
+        self.drain();
+    }
+
     /// A frame ends on the line now.
     pub(crate) fn hear(&mut self, pdu: &[u8]) {
         let mut room = [0; frame::MAX_FRAME];
@@ -192,11 +202,17 @@ impl Bench {
         }
     }
 
-    /// Runs until the socket's next frame is on the line whole, and gives it.
+    /// Runs until the next frame that was not seen yet is on the line whole, and gives it.
     pub(crate) fn next_frame(&mut self, within_us: u64) -> Option<Sent> {
-        let count = self.sent.len();
-        let came = self.run_until(|bench| bench.sent.len() > count && bench.ending.is_none(), within_us);
-        came.then(|| self.sent[count].clone())
+        let came = self.run_until(|bench| bench.sent.len() > bench.seen && bench.ending.is_none(), within_us);
+        self.seen += usize::from(came);
+        came.then(|| self.sent[self.seen - 1].clone())
+    }
+
+    /// What was sent up to now does not count.
+    pub(crate) fn pass_over(&mut self) {
+        self.run_until(|bench| bench.ending.is_none(), SECOND);
+        self.seen = self.sent.len();
     }
 }
 
@@ -274,6 +290,12 @@ impl Gateway {
         (counter, payload)
     }
 
+    /// Hears the counter of a frame, whatever is in it.
+    fn note(&mut self, sent: &Sent) {
+        let counter = Frame::parse(&sent.pdu).ok().and_then(|frame| frame.counter());
+        self.heard = self.heard.max(counter.unwrap_or(0));
+    }
+
     /// Opens a REPORT; extensions apart.
     pub(crate) fn report(&mut self, sent: &Sent) -> Report<'static> {
         let (_, payload) = self.open(sent);
@@ -303,6 +325,8 @@ impl Gateway {
 
     /// Sends a COMMAND and gives what came back within the time for answers.
     pub(crate) fn ask(&mut self, bench: &mut Bench, ask: Ask) -> Option<Sent> {
+        bench.pass_over();
+        bench.sent.iter().for_each(|sent| self.note(sent));
         let pdu = self.command(ask);
         bench.hear(&pdu);
         bench.next_frame(200_000)
