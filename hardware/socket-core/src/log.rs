@@ -280,6 +280,6 @@ mod tests {
         assert!(append(&mut log, &mut flash, 2));
         assert_eq!(newest(&flash), Some(2));
         flash.cut_after(0);
-        assert!(!append(&mut log, &mut flash, 3));
+        assert!(flash.is_dead() && !append(&mut log, &mut flash, 3));
     }
 }

@@ -1,5 +1,6 @@
 //! Flash of the unit tests: octets in memory, with power that can go at any of them and cells that wear out.
 
+use std::cell::Cell;
 use std::vec;
 use std::vec::Vec;
 
@@ -10,21 +11,25 @@ use crate::Board;
 pub(crate) struct Flash {
     octets: Vec<u8>,
     worn: Vec<usize>,
-    left: Option<usize>,
+    left: Cell<Option<usize>>,
 }
 
 impl Flash {
     pub(crate) fn new() -> Self {
-        Self { octets: vec![0xFF; Self::PAGES * Self::PAGE_LEN], worn: Vec::new(), left: None }
+        Self { octets: vec![0xFF; Self::PAGES * Self::PAGE_LEN], worn: Vec::new(), left: Cell::new(None) }
     }
 
     /// Power goes after this many more octets were written or erased.
-    pub(crate) fn cut_after(&mut self, octets: usize) {
-        self.left = Some(octets);
+    pub(crate) fn cut_after(&self, octets: usize) {
+        self.left.set(Some(octets));
     }
 
-    pub(crate) fn power_on(&mut self) {
-        self.left = None;
+    pub(crate) fn power_on(&self) {
+        self.left.set(None);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.left.get() == Some(0)
     }
 
     /// One octet more stays as it is for ever.
@@ -32,15 +37,10 @@ impl Flash {
         self.worn.push(page * Self::PAGE_LEN + at);
     }
 
-    fn spend(&mut self) -> bool {
-        match &mut self.left {
-            None => true,
-            Some(0) => false,
-            Some(left) => {
-                *left -= 1;
-                true
-            }
-        }
+    fn spend(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.map(|left| left.saturating_sub(1)));
+        left != Some(0)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plugline_protocol::frame::{Frame, Kind, MAX_PAYLOAD};
-use plugline_protocol::messages::{Ask, Form, Report, Response};
+use plugline_protocol::messages::{Ask, Beacon, Form, PowerOn, Report, Response};
 use plugline_protocol::security::Channel;
 use plugline_socket::{Sample, Start, Transmitted};
 use proptest::collection::vec;
@@ -26,6 +26,7 @@ enum Act {
     Carrier(bool),
     Confirm(u8),
     CutPower { octets: Option<u16>, restart: bool },
+    CutLater(u16),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -48,7 +49,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..12_000_000_u32).prop_map(Act::Press),
         2 => sample.prop_map(Act::Meter),
         1 => any::<bool>().prop_map(Act::Carrier),
-        1 => any::<u8>().prop_map(Act::Confirm),
+        1 => (0..3_u8).prop_map(Act::Confirm),
+        1 => (0..900_u16).prop_map(Act::CutLater),
         2 => (proptest::option::of(0..600_u16), any::<bool>())
             .prop_map(|(octets, restart)| Act::CutPower { octets, restart }),
     ]
@@ -62,7 +64,7 @@ fn ask(number: u8) -> Ask {
         4 => Ask::Slot { slot: Some(u16::from(number)) },
         5 => Ask::Sync { group_counter: number.into() },
         6 => Ask::Reboot,
-        _ => Ask::PowerOn(plugline_protocol::messages::PowerOn::Last),
+        _ => Ask::PowerOn(PowerOn::Last),
     }
 }
 
@@ -109,87 +111,118 @@ impl Watch {
     }
 }
 
-fn play(acts: Vec<Act>) {
-    let (mut gateway, mut bench) = Gateway::with_joined_socket();
-    let mut watch = Watch { seen: 0, frames: Vec::new(), counters: BTreeSet::new(), energy: BTreeMap::new() };
-    let mut said: Vec<Vec<u8>> = Vec::new();
-    for act in acts {
-        let (relay, mut may_move) = (bench.socket.relay_on(), false);
-        match act {
-            Act::Wait(us) => {
-                bench.run_for(us.into());
-                may_move = true;
+/// The socket, its gateway, and whoever else is on the line.
+struct Arena {
+    gateway: Gateway,
+    bench: Bench,
+    watch: Watch,
+    /// Every COMMAND that was ever sealed.
+    said: Vec<Vec<u8>>,
+}
+
+impl Arena {
+    fn new() -> Self {
+        let (gateway, bench) = Gateway::with_joined_socket();
+        let watch = Watch { seen: 0, frames: Vec::new(), counters: BTreeSet::new(), energy: BTreeMap::new() };
+        Self { gateway, bench, watch, said: Vec::new() }
+    }
+
+    fn play(&mut self, act: Act) {
+        let relay = self.bench.socket.relay_on();
+        let may_move = match act {
+            Act::Ask(_) | Act::Replay(_) | Act::Spoiled { .. } | Act::Octets(_) => self.hear(act),
+            Act::Beacon { step, minute, offset_ms } => self.beacon(step, minute, offset_ms),
+            Act::Ack => self.ack(),
+            Act::CutPower { octets, restart } => self.cut_power(octets, restart),
+            Act::CutLater(octets) => {
+                self.bench.dies_with_board = true;
+                self.bench.socket.board().cut_after(octets.into());
+                false
             }
-            Act::Octets(octets) => bench.hear_octets(&octets),
+            Act::Wait(_) | Act::Press(_) | Act::Meter(_) | Act::Carrier(_) | Act::Confirm(_) => {
+                self.happen(act)
+            }
+        };
+        assert!(may_move || self.bench.socket.relay_on() == relay, "the relay moved for nobody");
+        self.watch.look(&mut self.gateway, &self.bench);
+        if self.bench.is_dead() {
+            self.cut_power(None, false);
+        }
+    }
+
+    /// Something on the line; gives whether the relay may move for it.
+    fn hear(&mut self, act: Act) -> bool {
+        match act {
+            Act::Ask(number) => {
+                let pdu = self.gateway.command(ask(number));
+                self.bench.hear(&pdu);
+                self.said.push(pdu);
+                number % 8 == 0
+            }
+            // A COMMAND that was never heard is as good as new.
+            Act::Replay(which) if !self.said.is_empty() => {
+                self.bench.hear(&self.said[which % self.said.len()]);
+                true
+            }
             Act::Spoiled { octet, bits } => {
-                let Some(mut pdu) = said.last().cloned() else { continue };
+                let Some(mut pdu) = self.said.last().cloned() else { return false };
                 let octet = octet % pdu.len();
                 pdu[octet] ^= bits;
+                self.bench.hear(&pdu);
                 // HOP is in no tag: such a frame is the same frame.
-                may_move = octet == 1;
-                bench.hear(&pdu);
+                octet == 1
             }
-            Act::Ask(number) => {
-                let pdu = gateway.command(ask(number));
-                bench.hear(&pdu);
-                said.push(pdu);
-                may_move = number % 8 == 0;
+            Act::Octets(octets) => {
+                self.bench.hear_octets(&octets);
+                false
             }
-            Act::Replay(which) => {
-                if !said.is_empty() {
-                    // A COMMAND that was never heard is as good as new.
-                    bench.hear(&said[which % said.len()].clone());
-                    may_move = true;
-                }
-            }
-            Act::Beacon { step, minute, offset_ms } => {
-                gateway.group_counter = gateway.group_counter.saturating_add(step.into());
-                let plan = gateway.plan;
-                let beacon =
-                    plugline_protocol::messages::Beacon { minute, offset_ms, plan, ..Default::default() };
-                let pdu = gateway.beacon(&beacon);
-                bench.hear(&pdu);
-            }
-            Act::Ack => {
-                if let Some(sent) = bench.sent.iter().rev().find(|sent| sent.kind() == Kind::Report) {
-                    let ack = gateway.ack(sent);
-                    bench.hear(&ack);
-                }
-            }
-            Act::Press(us) => {
-                bench.press(u64::from(us).min(9 * SECOND));
-                may_move = true;
-            }
-            Act::Meter(sample) => {
-                bench.meter(&sample);
-                may_move = true;
-            }
-            Act::Carrier(busy) => bench.socket.handle_carrier(busy, bench.now_us),
-            Act::Confirm(how) => {
-                let how = match how % 3 {
-                    0 => Transmitted::Busy,
-                    1 => Transmitted::Late,
-                    _ => Transmitted::Sent { ended_us: bench.now_us },
-                };
-                bench.confirm(how);
-            }
-            Act::CutPower { octets, restart } => {
-                watch.look(&mut gateway, &bench);
-                if let Some(octets) = octets {
-                    // Power goes in the middle of whatever the next start writes.
-                    let mut flash = bench.socket.into_board();
-                    flash.cut_after(octets.into());
-                    bench = Bench::with(factory(), flash, Start::PowerOn, octets.into());
-                    watch.seen = 0;
-                    watch.look(&mut gateway, &bench);
-                }
-                bench = bench.restart(if restart { Start::Restart } else { Start::PowerOn });
-                watch.seen = 0;
-                may_move = true;
-            }
+            _ => false,
         }
-        assert!(may_move || bench.socket.relay_on() == relay, "the relay moved for nobody");
-        watch.look(&mut gateway, &bench);
+    }
+
+    fn beacon(&mut self, step: u16, minute: u8, offset_ms: u16) -> bool {
+        self.gateway.group_counter = self.gateway.group_counter.saturating_add(step.into());
+        let plan = self.gateway.plan;
+        let pdu = self.gateway.beacon(&Beacon { minute, offset_ms, plan, ..Beacon::default() });
+        self.bench.hear(&pdu);
+        false
+    }
+
+    fn ack(&mut self) -> bool {
+        let last = self.bench.sent.iter().rev().find(|sent| sent.kind() == Kind::Report);
+        if let Some(ack) = last.map(|sent| self.gateway.ack(sent)) {
+            self.bench.hear(&ack);
+        }
+        false
+    }
+
+    /// Something around the socket.
+    fn happen(&mut self, act: Act) -> bool {
+        match act {
+            Act::Wait(us) => self.bench.run_for(us.into()),
+            Act::Press(us) => self.bench.press(u64::from(us).min(9 * SECOND)),
+            Act::Meter(sample) => self.bench.meter(&sample),
+            Act::Carrier(busy) => self.bench.carrier(busy),
+            Act::Confirm(0) => self.bench.confirm(Transmitted::Busy),
+            Act::Confirm(1) => self.bench.confirm(Transmitted::Late),
+            _ => self.bench.confirm(Transmitted::Sent { ended_us: self.bench.now_us }),
+        }
+        true
+    }
+
+    /// Power goes; with `octets` it goes once more, in the middle of what the next start writes.
+    fn cut_power(&mut self, octets: Option<u16>, restart: bool) -> bool {
+        self.watch.look(&mut self.gateway, &self.bench);
+        let start = if restart { Start::Restart } else { Start::PowerOn };
+        let mut bench = std::mem::replace(&mut self.bench, Bench::new());
+        if let Some(octets) = octets {
+            let flash = bench.socket.into_board();
+            flash.cut_after(octets.into());
+            bench = Bench::with(factory(), flash, Start::PowerOn, octets.into());
+        }
+        self.bench = bench.restart(start);
+        self.watch.seen = 0;
+        true
     }
 }
 
@@ -198,7 +231,8 @@ proptest! {
 
     #[test]
     fn nothing_that_happens_breaks_the_promises(acts in vec(act(), 1..60)) {
-        play(acts);
+        let mut arena = Arena::new();
+        acts.into_iter().for_each(|act| arena.play(act));
     }
 
     #[test]

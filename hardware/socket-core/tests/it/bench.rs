@@ -32,7 +32,6 @@ pub(crate) fn factory() -> Factory {
 pub(crate) struct Sent {
     pub(crate) pdu: Vec<u8>,
     pub(crate) start_us: u64,
-    pub(crate) end_us: u64,
     pub(crate) listen: bool,
 }
 
@@ -56,6 +55,8 @@ pub(crate) struct Bench {
     pub(crate) busy: bool,
     /// The meter's power, added up each second.
     pub(crate) power_mw: u32,
+    /// With the board's power everything else goes as well.
+    pub(crate) dies_with_board: bool,
     metered_us: u64,
     ending: Option<u64>,
 }
@@ -77,6 +78,7 @@ impl Bench {
             restarts: 0,
             busy: false,
             power_mw: 0,
+            dies_with_board: false,
             metered_us: 0,
             ending: None,
         };
@@ -91,7 +93,7 @@ impl Bench {
 
     pub(crate) fn restart(self, start: Start) -> Self {
         let (factory, seed) = (self.socket.factory().clone(), self.socket.starts().into());
-        let mut flash = self.socket.into_board();
+        let flash = self.socket.into_board();
         flash.power_on();
         Self::with(factory, flash, start, seed)
     }
@@ -103,7 +105,7 @@ impl Bench {
     /// Lets time go on until the condition holds; `true` when it did within `us`.
     pub(crate) fn run_until(&mut self, mut holds: impl FnMut(&Self) -> bool, us: u64) -> bool {
         let end_us = self.now_us + us;
-        while !holds(self) {
+        while !holds(self) && !self.is_dead() {
             let metered_us = self.metered_us + SECOND;
             let next_us = self.socket.poll_timeout().min(self.ending.unwrap_or(u64::MAX)).min(metered_us);
             if next_us > end_us {
@@ -113,7 +115,7 @@ impl Bench {
             self.now_us = self.now_us.max(next_us);
             self.step(metered_us);
         }
-        true
+        !self.is_dead()
     }
 
     fn step(&mut self, metered_us: u64) {
@@ -133,7 +135,8 @@ impl Bench {
             self.socket.handle_timeout(self.now_us);
         }
         self.drain();
-        assert!(self.socket.poll_timeout() > self.now_us, "the socket wakes for nothing");
+        let woken = self.socket.poll_timeout() <= self.now_us;
+        assert!(!woken || self.is_dead(), "the socket wakes for nothing");
     }
 
     pub(crate) fn meter(&mut self, sample: &Sample) {
@@ -157,6 +160,12 @@ impl Bench {
         self.drain();
     }
 
+    /// Somebody begins or stops to be heard.
+    pub(crate) fn carrier(&mut self, busy: bool) {
+        self.socket.handle_carrier(busy, self.now_us);
+        self.drain();
+    }
+
     /// A frame ends on the line now.
     pub(crate) fn hear(&mut self, pdu: &[u8]) {
         let mut room = [0; frame::MAX_FRAME];
@@ -169,8 +178,12 @@ impl Bench {
         self.drain();
     }
 
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dies_with_board && self.socket.board().is_dead()
+    }
+
     fn drain(&mut self) {
-        loop {
+        while !self.is_dead() {
             let how = match self.socket.poll_output() {
                 None => return,
                 Some(Output::Relay { on }) => {
@@ -193,7 +206,7 @@ impl Bench {
                     let airtime = LineRate::REFERENCE.airtime_us(transmit.frame.len());
                     let end_us = start_us + u64::from(airtime);
                     let pdu = frame::without_crc(transmit.frame).expect("its CRC is right").to_vec();
-                    self.sent.push(Sent { pdu, start_us, end_us, listen: transmit.listen });
+                    self.sent.push(Sent { pdu, start_us, listen: transmit.listen });
                     self.ending = Some(end_us);
                     continue;
                 }

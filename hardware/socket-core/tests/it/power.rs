@@ -150,7 +150,7 @@ fn a_start_is_told_until_it_is_acknowledged() {
 #[test]
 fn memory_that_does_not_take_what_is_written_silences_the_socket_and_is_shown() {
     let (mut gateway, bench) = Gateway::with_joined_socket();
-    let mut flash = bench.socket.into_board();
+    let flash = bench.socket.into_board();
     flash.cut_after(0);
     let mut bench = Bench::with(factory(), flash, Start::PowerOn, 9);
     assert_eq!(bench.led, Some(plugline_socket::Led::Fault));
@@ -158,6 +158,21 @@ fn memory_that_does_not_take_what_is_written_silences_the_socket_and_is_shown() 
     bench.run_for(10 * MINUTE);
     assert!(gateway.ask(&mut bench, Ask::Read).is_none());
     assert!(bench.sent.is_empty(), "a counter could be used twice");
+}
+
+#[test]
+fn a_worn_cell_costs_nothing() {
+    let mut flash = Flash::new();
+    flash.wear_out(0, 0);
+    flash.wear_out(2, 20);
+    let mut bench = Bench::with(factory(), flash, Start::PowerOn, 1);
+    let mut gateway = Gateway::join(&mut bench);
+    bench.power_mw = 3_600_000;
+    bench.run_for(10 * MINUTE);
+    let (before, _) = bench.socket.energy_100mwh();
+    let mut bench = bench.cut_power();
+    assert!(bench.socket.energy_100mwh().0 + 600 >= before);
+    gateway.welcome(&mut bench);
 }
 
 // [PLG-5.3-3]
@@ -169,7 +184,7 @@ fn a_torn_settings_record_does_not_bring_a_counter_back() {
             assert!(gateway.ask(&mut bench, Ask::Read).map(|sent| gateway.open(&sent)).is_some());
         }
         let before = gateway.heard;
-        let mut flash = bench.socket.into_board();
+        let flash = bench.socket.into_board();
         flash.cut_after(octets);
         let bench = Bench::with(factory(), flash, Start::PowerOn, 9);
         let mut bench = bench.cut_power();
