@@ -272,6 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rotten_record_gives_way_to_the_one_before_and_is_told() {
+        let mut flash = Flash::new();
+        let mut record = [0; 128];
+        let (mut log, _) = Log::open(&flash, 0, 2, &mut record);
+        for number in 1..=9 {
+            Log::body_mut(&mut record).fill(number);
+            assert!(log.append(&mut flash, &mut record));
+            if number > 1 {
+                let mut flash = flash.clone();
+                flash.rot(2, 128);
+                let (_, held) = Log::open(&flash, 0, 2, &mut record);
+                assert_eq!((held, Log::body(&record)[0]), (Held::Damaged, number - 1));
+            }
+        }
+    }
+
+    #[test]
     fn worn_cells_are_stepped_over_and_a_dead_flash_is_told() {
         let mut flash = Flash::new();
         let (mut log, ..) = open(&flash);

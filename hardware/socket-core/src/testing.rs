@@ -37,6 +37,14 @@ impl Flash {
         self.worn.push(page * Self::PAGE_LEN + at);
     }
 
+    /// The last record of this length that was written anywhere in some pages rots.
+    pub(crate) fn rot(&mut self, pages: usize, len: usize) {
+        let records = self.octets[..pages * Self::PAGE_LEN].chunks_mut(len);
+        let written = records.filter(|record| record.iter().any(|octet| *octet != 0xFF));
+        let newest = written.max_by_key(|record| record[..4].to_vec());
+        newest.expect("something was written")[len / 2] ^= 1;
+    }
+
     fn spend(&self) -> bool {
         let left = self.left.get();
         self.left.set(left.map(|left| left.saturating_sub(1)));

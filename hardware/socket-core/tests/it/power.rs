@@ -160,6 +160,21 @@ fn memory_that_does_not_take_what_is_written_silences_the_socket_and_is_shown() 
     assert!(bench.sent.is_empty(), "a counter could be used twice");
 }
 
+// [PLG-5.3-3]
+#[test]
+fn a_rotten_settings_record_does_not_bring_a_counter_back() {
+    let (mut gateway, mut bench) = Gateway::with_joined_socket();
+    while gateway.heard < 1_500 {
+        assert!(gateway.ask(&mut bench, Ask::Read).is_some());
+    }
+    let before = gateway.heard;
+    let mut flash = bench.socket.into_board();
+    flash.rot(2, plugline_socket::SETTINGS_LEN);
+    let mut bench = Bench::with(factory(), flash, Start::PowerOn, 9);
+    gateway.welcome(&mut bench);
+    assert!(gateway.heard > before + 16, "{} after {before}", gateway.heard);
+}
+
 #[test]
 fn a_worn_cell_costs_nothing() {
     let mut flash = Flash::new();
