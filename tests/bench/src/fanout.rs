@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::{Instant, sleep};
 
@@ -80,7 +81,7 @@ pub(crate) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> 
             live(&event, plan(way, readers, quick), if quick { 1 } else { 3 }, report).await?;
         }
     }
-    for (way, readers) in [(Way::Sse, 1), (Way::Sse, 100), (Way::LongPoll, 20)] {
+    for (way, readers) in [(Way::Sse, 1), (Way::Sse, 100), (Way::LongPoll, 10)] {
         catch_up(&event, way, readers, quick, report).await?;
     }
     slow::run(report).await
@@ -94,7 +95,12 @@ fn open_files() -> u64 {
 }
 
 fn plan(way: Way, readers: usize, quick: bool) -> Plan {
-    let deliveries = if quick { 100_000 } else { 1_000_000 };
+    let deliveries = match way {
+        _ if quick => 100_000,
+        Way::Sse => 1_000_000,
+        // An answer for each of them at nchan.
+        Way::LongPoll => 200_000,
+    };
     let quiet = match readers {
         _ if quick => 40,
         0..=100 => 300,
@@ -112,9 +118,9 @@ fn case(way: Way, readers: usize, what: &str) -> String {
 async fn live(event: &str, plan: Plan, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
     let (mut own, mut peer) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        own.push(round(Server::gateway().await?, plan).await?);
+        own.push(round(Server::gateway().await?, plan).await.context("the gateway")?);
         if let Some(server) = Server::nchan(event).await? {
-            peer.push(round(server, plan).await?);
+            peer.push(round(server, plan).await.context(NCHAN)?);
         }
     }
     for Column { name, unit, goal, of } in COLUMNS {
@@ -140,9 +146,12 @@ async fn round(mut server: Server, plan: Plan) -> anyhow::Result<Round> {
     let empty = server.memory()?;
     let readers = Readers::connect(&server.target(plan.way, false), plan.readers).await?;
     // A reader that polls is held a moment after it asked.
-    sleep(pause(plan.readers)).await;
+    readers.settle().await;
     round.idle = per_reader(server.memory()? - empty);
-    tell(&mut server, &readers, 1).await?;
+    while !readers.all_begun() {
+        server.publish(1).await?;
+        readers.settle().await;
+    }
 
     let cpu = server.cpu_s()?;
     let mut times = Vec::new();
@@ -188,12 +197,12 @@ async fn catch_up(
     quick: bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (rounds, events) = if quick { (1, 10_000) } else { (2, 20_000) };
+    let (rounds, events) = if quick { (1, 10_000) } else { (3, 10_000) };
     let (mut own, mut peer) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        own.push(fetch(Server::gateway().await?, way, readers, events).await?);
+        own.push(fetch(Server::gateway().await?, way, readers, events).await.context("the gateway")?);
         if let Some(server) = Server::nchan(event).await? {
-            peer.push(fetch(server, way, readers, events).await?);
+            peer.push(fetch(server, way, readers, events).await.context(NCHAN)?);
         }
     }
     let most = |figures: &[(f64, f64)]| figures.iter().map(|figure| figure.0).fold(0.0, f64::max);

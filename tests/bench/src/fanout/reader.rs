@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use anyhow::Context;
 use memchr::memmem::{self, Finder};
@@ -12,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::broker::PATIENCE;
 
@@ -20,6 +21,12 @@ use crate::broker::PATIENCE;
 const EVENT: &[u8] = br#"{"id":""#;
 /// Readers that share an address of their own: far fewer than it has ports.
 const READERS_PER_ADDRESS: usize = 2000;
+
+/// Nothing is on its way any more after this long without an arrival.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// A slow peer on a busy machine may take its time; one that takes longer hangs.
+const ROUND_MAX: Duration = Duration::from_mins(5);
 
 /// One buffer for all: what it holds is counted before another task reads.
 const BUFFER: usize = 256 * 1024;
@@ -51,6 +58,8 @@ pub(crate) struct Target {
 struct Tally {
     seen: AtomicU64,
     wanted: AtomicU64,
+    /// Readers that have seen something.
+    begun: AtomicU64,
     lost: AtomicU64,
     reached: Notify,
 }
@@ -111,6 +120,20 @@ impl Readers {
         self.tasks.len()
     }
 
+    /// Every reader has seen an event: from then on none can be missed, wherever its next poll is.
+    pub(crate) fn all_begun(&self) -> bool {
+        self.tally.begun.load(Relaxed) >= self.count() as u64
+    }
+
+    /// Waits until nothing arrives any more.
+    pub(crate) async fn settle(&self) {
+        let mut seen = None;
+        while seen != Some(self.seen()) {
+            seen = Some(self.seen());
+            sleep(QUIET).await;
+        }
+    }
+
     /// Events seen so far by all together.
     pub(crate) fn seen(&self) -> u64 {
         self.tally.seen.load(Relaxed)
@@ -119,12 +142,12 @@ impl Readers {
     /// Waits until all together have seen `wanted` events; when that was.
     pub(crate) async fn reach(&self, wanted: u64) -> anyhow::Result<Instant> {
         self.tally.wanted.store(wanted, Relaxed);
-        let end = Instant::now() + PATIENCE * 6;
+        let end = Instant::now() + ROUND_MAX;
         while self.seen() < wanted {
-            let (seen, lost) = (self.seen(), self.tally.lost.load(Relaxed));
+            let lost = self.tally.lost.load(Relaxed);
             anyhow::ensure!(lost == 0, "{lost} readers lost their connection");
             let _ = timeout_at(end, self.tally.reached.notified()).await;
-            anyhow::ensure!(Instant::now() < end, "{seen} of {wanted} deliveries arrived");
+            anyhow::ensure!(Instant::now() < end, "{} of {wanted} deliveries arrived", self.seen());
         }
         Ok(Instant::now())
     }
@@ -200,9 +223,13 @@ async fn opening(stream: &TcpStream, tally: &Tally) -> anyhow::Result<Carry> {
 
 async fn follow(stream: TcpStream, mut carry: Carry, tally: &Tally) -> anyhow::Result<()> {
     let finder = Finder::new(EVENT);
+    let mut begun = false;
     loop {
-        let found = read(&stream, |bytes| carry.count(&finder, bytes)).await?;
-        tally.add(found.context("the stream ends")?);
+        let found = read(&stream, |bytes| carry.count(&finder, bytes)).await?.context("the stream ends")?;
+        if found > 0 && !std::mem::replace(&mut begun, true) {
+            tally.begun.fetch_add(1, Relaxed);
+        }
+        tally.add(found);
     }
 }
 
@@ -210,7 +237,7 @@ async fn follow(stream: TcpStream, mut carry: Carry, tally: &Tally) -> anyhow::R
 async fn poll(mut stream: TcpStream, target: &Target, tally: &Tally) -> anyhow::Result<()> {
     let finder = Finder::new(EVENT);
     let mut text = Vec::new();
-    let mut next = target.clone();
+    let (mut next, mut begun) = (target.clone(), false);
     loop {
         text.clear();
         while !whole(&text) {
@@ -229,6 +256,9 @@ async fn poll(mut stream: TcpStream, target: &Target, tally: &Tally) -> anyhow::
         };
         let found = finder.find_iter(&text).count() as u64;
         stream.write_all(request(&next, &more).as_bytes()).await?;
+        if found > 0 && !std::mem::replace(&mut begun, true) {
+            tally.begun.fetch_add(1, Relaxed);
+        }
         tally.add(found);
     }
 }
