@@ -26,6 +26,8 @@ pub(crate) struct Log {
     page: usize,
     slot: usize,
     sequence: u32,
+    /// The page with the newest good record. It is not erased before there is another one.
+    kept: Option<usize>,
     /// The page after this one was erased since power came.
     ahead: bool,
 }
@@ -44,14 +46,14 @@ pub(crate) enum Held {
 impl Log {
     /// Before it was opened.
     pub(crate) const EMPTY: Self =
-        Self { first: 0, pages: 0, len: 8, page: 0, slot: 0, sequence: 0, ahead: false };
+        Self { first: 0, pages: 0, len: 8, page: 0, slot: 0, sequence: 0, kept: None, ahead: false };
 
     /// Finds the newest record in `pages` pages from `first` on. `record` is as long as one, and is it afterwards; its
     /// body is [`Self::body`].
     pub(crate) fn open<B: Board>(board: &B, first: usize, pages: usize, record: &mut [u8]) -> (Self, Held) {
         let len = record.len();
         debug_assert!(len.is_multiple_of(8), "flash is written in words of 8");
-        let mut log = Self { first, pages, len, page: 0, slot: 0, sequence: 0, ahead: false };
+        let mut log = Self { first, pages, len, page: 0, slot: 0, sequence: 0, kept: None, ahead: false };
         let mut newest = None;
         for page in 0..pages {
             for slot in 0..log.slots::<B>() {
@@ -68,7 +70,7 @@ impl Log {
             (log.page, log.slot) = (pages - 1, log.slots::<B>());
             return (log, Held::Nothing);
         };
-        (log.page, log.slot) = (page, slot + 1);
+        (log.page, log.slot, log.kept) = (page, slot + 1, Some(page));
         let held = log.look_behind(board, record);
         log.read(board, page, slot, record);
         (log, held)
@@ -120,8 +122,9 @@ impl Log {
     }
 
     fn erase_next<B: Board>(&mut self, board: &mut B) {
-        if !self.ahead {
-            board.erase(self.first + self.next_page());
+        let next = self.next_page();
+        if !self.ahead && self.kept != Some(next) {
+            board.erase(self.first + next);
             self.ahead = true;
         }
     }
@@ -138,13 +141,16 @@ impl Log {
         for _ in 0..TRIES {
             if self.slot >= self.slots::<B>() {
                 self.erase_next(board);
+                if !self.ahead {
+                    return false;
+                }
                 (self.page, self.slot, self.ahead) = (self.next_page(), 0, false);
             }
             board.write(self.first + self.page, self.slot * self.len, record);
             let written = self.is_written(board, record);
             self.slot += 1;
             if written {
-                self.sequence = sequence;
+                (self.sequence, self.kept) = (sequence, Some(self.page));
                 return true;
             }
         }
@@ -249,6 +255,40 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_takes_nothing_costs_no_record_that_counts() {
+        let mut flash = Flash::new();
+        let mut record = [0; 128];
+        let (mut log, _) = Log::open(&flash, 0, 2, &mut record);
+        for number in 1..=4 {
+            Log::body_mut(&mut record).fill(number);
+            assert!(log.append(&mut flash, &mut record));
+        }
+        (0..4).for_each(|slot| flash.wear_out(1, slot * 128));
+        for _ in 0..9 {
+            assert!(!log.append(&mut flash, &mut record));
+        }
+        let (_, held) = Log::open(&flash, 0, 2, &mut record);
+        assert_eq!((held, Log::body(&record)[0]), (Held::Damaged, 4));
+    }
+
+    #[test]
+    fn a_rotten_record_gives_way_to_the_one_before_and_is_told() {
+        let mut flash = Flash::new();
+        let mut record = [0; 128];
+        let (mut log, _) = Log::open(&flash, 0, 2, &mut record);
+        for number in 1..=9 {
+            Log::body_mut(&mut record).fill(number);
+            assert!(log.append(&mut flash, &mut record));
+            if number > 1 {
+                let mut flash = flash.clone();
+                flash.rot(2, 128);
+                let (_, held) = Log::open(&flash, 0, 2, &mut record);
+                assert_eq!((held, Log::body(&record)[0]), (Held::Damaged, number - 1));
+            }
+        }
+    }
+
+    #[test]
     fn worn_cells_are_stepped_over_and_a_dead_flash_is_told() {
         let mut flash = Flash::new();
         let (mut log, ..) = open(&flash);
@@ -257,6 +297,6 @@ mod tests {
         assert!(append(&mut log, &mut flash, 2));
         assert_eq!(newest(&flash), Some(2));
         flash.cut_after(0);
-        assert!(!append(&mut log, &mut flash, 3));
+        assert!(flash.is_dead() && !append(&mut log, &mut flash, 3));
     }
 }

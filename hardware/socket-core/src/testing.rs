@@ -1,5 +1,6 @@
 //! Flash of the unit tests: octets in memory, with power that can go at any of them and cells that wear out.
 
+use std::cell::Cell;
 use std::vec;
 use std::vec::Vec;
 
@@ -9,38 +10,45 @@ use crate::Board;
 #[derive(Clone, Debug)]
 pub(crate) struct Flash {
     octets: Vec<u8>,
-    worn: Option<usize>,
-    left: Option<usize>,
+    worn: Vec<usize>,
+    left: Cell<Option<usize>>,
 }
 
 impl Flash {
     pub(crate) fn new() -> Self {
-        Self { octets: vec![0xFF; Self::PAGES * Self::PAGE_LEN], worn: None, left: None }
+        Self { octets: vec![0xFF; Self::PAGES * Self::PAGE_LEN], worn: Vec::new(), left: Cell::new(None) }
     }
 
     /// Power goes after this many more octets were written or erased.
-    pub(crate) fn cut_after(&mut self, octets: usize) {
-        self.left = Some(octets);
+    pub(crate) fn cut_after(&self, octets: usize) {
+        self.left.set(Some(octets));
     }
 
-    pub(crate) fn power_on(&mut self) {
-        self.left = None;
+    pub(crate) fn power_on(&self) {
+        self.left.set(None);
     }
 
-    /// One octet stays as it is for ever.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.left.get() == Some(0)
+    }
+
+    /// One octet more stays as it is for ever.
     pub(crate) fn wear_out(&mut self, page: usize, at: usize) {
-        self.worn = Some(page * Self::PAGE_LEN + at);
+        self.worn.push(page * Self::PAGE_LEN + at);
     }
 
-    fn spend(&mut self) -> bool {
-        match &mut self.left {
-            None => true,
-            Some(0) => false,
-            Some(left) => {
-                *left -= 1;
-                true
-            }
-        }
+    /// The last record of this length that was written anywhere in some pages rots.
+    pub(crate) fn rot(&mut self, pages: usize, len: usize) {
+        let records = self.octets[..pages * Self::PAGE_LEN].chunks_mut(len);
+        let written = records.filter(|record| record.iter().any(|octet| *octet != 0xFF));
+        let newest = written.max_by_key(|record| record[..4].to_vec());
+        newest.expect("something was written")[len / 2] ^= 1;
+    }
+
+    fn spend(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.map(|left| left.saturating_sub(1)));
+        left != Some(0)
     }
 }
 
@@ -65,7 +73,7 @@ impl Board for Flash {
         assert!(at.is_multiple_of(8) && octets.len().is_multiple_of(8), "flash is written in words of 8");
         for (offset, octet) in octets.iter().enumerate() {
             let place = page * Self::PAGE_LEN + at + offset;
-            if self.spend() && self.worn != Some(place) {
+            if self.spend() && !self.worn.contains(&place) {
                 assert_eq!(self.octets[place], 0xFF, "page {page} octet {} is written twice", at + offset);
                 self.octets[place] = *octet;
             }

@@ -104,6 +104,7 @@ impl Reports {
     /// Superframes are numbered anew.
     pub(super) fn count_anew(&mut self) {
         (self.told_now, self.told_before, self.done) = (None, None, false);
+        self.countdown = self.countdown.saturating_sub(1);
     }
 
     /// The socket is in no network any more. News stay news.
@@ -198,6 +199,10 @@ impl<B: Board> Socket<B> {
     }
 
     fn report_in_slot(&mut self, slot: Alarm) {
+        if self.clock.is_free_running(self.now_us) {
+            // The BEACON was lost since this was planned.
+            return self.plan_report();
+        }
         self.meter.sample_minute();
         (self.reports.due, self.reports.done) = (Alarm::OFF, true);
         if self.reports.countdown > 0 || self.now_us < self.hold_us {

@@ -32,7 +32,6 @@ pub(crate) fn factory() -> Factory {
 pub(crate) struct Sent {
     pub(crate) pdu: Vec<u8>,
     pub(crate) start_us: u64,
-    pub(crate) end_us: u64,
     pub(crate) listen: bool,
 }
 
@@ -47,6 +46,8 @@ pub(crate) struct Bench {
     pub(crate) socket: Socket<Flash>,
     pub(crate) now_us: u64,
     pub(crate) sent: Vec<Sent>,
+    /// How many of them [`Self::next_frame`] gave, or were passed over.
+    seen: usize,
     pub(crate) relay: Option<bool>,
     pub(crate) led: Option<Led>,
     pub(crate) restarts: u32,
@@ -54,6 +55,8 @@ pub(crate) struct Bench {
     pub(crate) busy: bool,
     /// The meter's power, added up each second.
     pub(crate) power_mw: u32,
+    /// With the board's power everything else goes as well.
+    pub(crate) dies_with_board: bool,
     metered_us: u64,
     ending: Option<u64>,
 }
@@ -69,11 +72,13 @@ impl Bench {
             socket,
             now_us: 0,
             sent: Vec::new(),
+            seen: 0,
             relay: None,
             led: None,
             restarts: 0,
             busy: false,
             power_mw: 0,
+            dies_with_board: false,
             metered_us: 0,
             ending: None,
         };
@@ -88,7 +93,7 @@ impl Bench {
 
     pub(crate) fn restart(self, start: Start) -> Self {
         let (factory, seed) = (self.socket.factory().clone(), self.socket.starts().into());
-        let mut flash = self.socket.into_board();
+        let flash = self.socket.into_board();
         flash.power_on();
         Self::with(factory, flash, start, seed)
     }
@@ -100,7 +105,7 @@ impl Bench {
     /// Lets time go on until the condition holds; `true` when it did within `us`.
     pub(crate) fn run_until(&mut self, mut holds: impl FnMut(&Self) -> bool, us: u64) -> bool {
         let end_us = self.now_us + us;
-        while !holds(self) {
+        while !holds(self) && !self.is_dead() {
             let metered_us = self.metered_us + SECOND;
             let next_us = self.socket.poll_timeout().min(self.ending.unwrap_or(u64::MAX)).min(metered_us);
             if next_us > end_us {
@@ -110,7 +115,7 @@ impl Bench {
             self.now_us = self.now_us.max(next_us);
             self.step(metered_us);
         }
-        true
+        !self.is_dead()
     }
 
     fn step(&mut self, metered_us: u64) {
@@ -130,7 +135,8 @@ impl Bench {
             self.socket.handle_timeout(self.now_us);
         }
         self.drain();
-        assert!(self.socket.poll_timeout() > self.now_us, "the socket wakes for nothing");
+        let woken = self.socket.poll_timeout() <= self.now_us;
+        assert!(!woken || self.is_dead(), "the socket wakes for nothing");
     }
 
     pub(crate) fn meter(&mut self, sample: &Sample) {
@@ -147,6 +153,19 @@ impl Bench {
         self.drain();
     }
 
+    /// The bearer says something, whether it was asked or not.
+    pub(crate) fn confirm(&mut self, how: Transmitted) {
+        self.ending = None;
+        self.socket.handle_transmitted(how, self.now_us);
+        self.drain();
+    }
+
+    /// Somebody begins or stops to be heard.
+    pub(crate) fn carrier(&mut self, busy: bool) {
+        self.socket.handle_carrier(busy, self.now_us);
+        self.drain();
+    }
+
     /// A frame ends on the line now.
     pub(crate) fn hear(&mut self, pdu: &[u8]) {
         let mut room = [0; frame::MAX_FRAME];
@@ -159,8 +178,12 @@ impl Bench {
         self.drain();
     }
 
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dies_with_board && self.socket.board().is_dead()
+    }
+
     fn drain(&mut self) {
-        loop {
+        while !self.is_dead() {
             let how = match self.socket.poll_output() {
                 None => return,
                 Some(Output::Relay { on }) => {
@@ -183,7 +206,7 @@ impl Bench {
                     let airtime = LineRate::REFERENCE.airtime_us(transmit.frame.len());
                     let end_us = start_us + u64::from(airtime);
                     let pdu = frame::without_crc(transmit.frame).expect("its CRC is right").to_vec();
-                    self.sent.push(Sent { pdu, start_us, end_us, listen: transmit.listen });
+                    self.sent.push(Sent { pdu, start_us, listen: transmit.listen });
                     self.ending = Some(end_us);
                     continue;
                 }
@@ -192,11 +215,17 @@ impl Bench {
         }
     }
 
-    /// Runs until the socket's next frame is on the line whole, and gives it.
+    /// Runs until the next frame that was not seen yet is on the line whole, and gives it.
     pub(crate) fn next_frame(&mut self, within_us: u64) -> Option<Sent> {
-        let count = self.sent.len();
-        let came = self.run_until(|bench| bench.sent.len() > count && bench.ending.is_none(), within_us);
-        came.then(|| self.sent[count].clone())
+        let came = self.run_until(|bench| bench.sent.len() > bench.seen && bench.ending.is_none(), within_us);
+        self.seen += usize::from(came);
+        came.then(|| self.sent[self.seen - 1].clone())
+    }
+
+    /// What was sent up to now does not count.
+    pub(crate) fn pass_over(&mut self) {
+        self.run_until(|bench| bench.ending.is_none(), SECOND);
+        self.seen = self.sent.len();
     }
 }
 
@@ -274,6 +303,12 @@ impl Gateway {
         (counter, payload)
     }
 
+    /// Hears the counter of a frame, whatever is in it.
+    fn note(&mut self, sent: &Sent) {
+        let counter = Frame::parse(&sent.pdu).ok().and_then(|frame| frame.counter());
+        self.heard = self.heard.max(counter.unwrap_or(0));
+    }
+
     /// Opens a REPORT; extensions apart.
     pub(crate) fn report(&mut self, sent: &Sent) -> Report<'static> {
         let (_, payload) = self.open(sent);
@@ -303,6 +338,8 @@ impl Gateway {
 
     /// Sends a COMMAND and gives what came back within the time for answers.
     pub(crate) fn ask(&mut self, bench: &mut Bench, ask: Ask) -> Option<Sent> {
+        bench.pass_over();
+        bench.sent.iter().for_each(|sent| self.note(sent));
         let pdu = self.command(ask);
         bench.hear(&pdu);
         bench.next_frame(200_000)
