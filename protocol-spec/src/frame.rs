@@ -199,11 +199,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header as its originator sends it.
+    /// A header as its originator sends it. ACK-REQUEST is set in a REPORT only.
     #[must_use]
     pub fn new(kind: Kind, network: NetworkId, short: ShortAddress, options: Options) -> Self {
         let hops = options.hops & 0x0F;
-        let Options { ack_request, relay_ok, .. } = options;
+        let ack_request = options.ack_request && kind == Kind::Report;
+        let relay_ok = options.relay_ok;
         Self { kind, ack_request, relay_ok, hops_allowed: hops, hops_left: hops, network, short }
     }
 

@@ -1,7 +1,7 @@
 //! What is printed on a socket: its EUI and install key, with check characters. `join.md` §7.1.
 //!
 //! ```text
-//! PLG1:02A0B1FFFE001234:000G40R40M30E209185GR38E1W:0XXX
+//! PLG1:02A0B1FFFE001234:000G40R40M30E209185GR38E1W:08Y6
 //!      EUI, 16 hex      install key, 26 base32      CRC-16/X-25 of both, 4 base32
 //! ```
 //! Base32 is Crockford's: `0123456789ABCDEFGHJKMNPQRSTVWXYZ`, read with `O` as 0 and `I`, `L` as 1. Letters may be

@@ -19,6 +19,7 @@ const FREE_RUNNING: u16 = 1 << 7;
 const LOCKED_OUT: u16 = 1 << 8;
 const HOT: u16 = 1 << 9;
 const BUTTON: u16 = 1 << 10;
+const SYNC: u16 = 1 << 11;
 const MORE: u16 = 1 << 15;
 
 const NO_VOLTAGE: u16 = 0xFFFF;
@@ -96,6 +97,8 @@ pub struct Flags {
     pub hot: bool,
     /// The button was pressed since the last acknowledged REPORT.
     pub button: bool,
+    /// A SYNC is wanted: set from the start, and when the group counter is too far ahead, until one was accepted.
+    pub sync: bool,
     /// REPORT only: extensions follow. Set by the emitter, from what follows.
     pub more: bool,
 }
@@ -112,6 +115,7 @@ impl Flags {
             | bit(self.locked_out, LOCKED_OUT)
             | bit(self.hot, HOT)
             | bit(self.button, BUTTON)
+            | bit(self.sync, SYNC)
             | bit(self.more, MORE)
     }
 
@@ -127,6 +131,7 @@ impl Flags {
             locked_out: bits & LOCKED_OUT != 0,
             hot: bits & HOT != 0,
             button: bits & BUTTON != 0,
+            sync: bits & SYNC != 0,
             more: bits & MORE != 0,
         }
     }
@@ -223,6 +228,7 @@ impl Fields for Reading {
         visit("locked_out", Value::Flag(flags.locked_out));
         visit("hot", Value::Flag(flags.hot));
         visit("button", Value::Flag(flags.button));
+        visit("sync", Value::Flag(flags.sync));
         visit("voltage_10mv", Value::maybe(self.voltage_10mv.map(i64::from)));
         visit("current_ma", Value::maybe(self.current_ma.map(i64::from)));
         visit("power_10mw", Value::maybe(self.power_10mw.map(i64::from)));

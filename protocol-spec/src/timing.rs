@@ -4,6 +4,8 @@
 pub const SUPERFRAME_MS: u32 = 60_000;
 /// The second BEACON of a superframe starts here.
 pub const BEACON_REPEAT_MS: u32 = 30_000;
+/// Each BEACON starts within this time after 0 or [`BEACON_REPEAT_MS`]; no slot lies in the second one's.
+pub const BEACON_WINDOW_MS: u32 = 1_000;
 /// Rest between one slot's last octet and the next slot's start: two crystals of 50 ppm over a minute (6 ms), and 2 ms
 /// of jitter.
 pub const SLOT_GUARD_MS: u32 = 8;
@@ -67,9 +69,9 @@ impl LineRate {
     /// How long a frame of `octets` (CRC included) holds the line, in µs, rounded up.
     #[must_use]
     pub const fn airtime_us(self, octets: usize) -> u32 {
-        let bits = (octets as u64 + self.overhead as u64) * 8;
+        let bits = (octets as u64).saturating_add(self.overhead as u64).saturating_mul(8);
         let rate = if self.bit_per_s == 0 { 1 } else { self.bit_per_s };
-        let us = (bits * 1_000_000).div_ceil(rate as u64);
+        let us = bits.saturating_mul(1_000_000).div_ceil(rate as u64);
         if us > u32::MAX as u64 { u32::MAX } else { us as u32 }
     }
 

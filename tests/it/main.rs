@@ -19,6 +19,7 @@ mod mqtt;
 mod mqtt_tls;
 mod parts;
 mod ports;
+mod requirements;
 mod rig;
 mod switching;
 mod vectors;

@@ -409,7 +409,7 @@ impl Fields for Message<'_> {
                 visit("end_us", time(*end_us));
                 visit("airtime_us", number(*airtime_us));
             }
-            Self::Cancel { number: which } => visit("number", number((*which).into())),
+            Self::Cancel { number: which } => visit("request", number((*which).into())),
             Self::Receive(Receive { signal, end_us, pdu }) => {
                 visit("snr_db", Value::maybe(signal.snr_db.map(i64::from)));
                 visit("level_dbuv", Value::maybe(signal.level.map(|level| level.0.into())));

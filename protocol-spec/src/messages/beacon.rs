@@ -8,10 +8,11 @@
 use super::{Extensions, Payload};
 use crate::fields::{Fields, Value, Visit};
 use crate::frame::Kind;
-use crate::timing::{SLOTS_MAX, SUPERFRAME_MS};
+use crate::timing::{BEACON_REPEAT_MS, BEACON_WINDOW_MS, SLOTS_MAX, SUPERFRAME_MS};
 use crate::wire::{Full, ParseError, Reader, Writer};
 
-/// Where the slots are. Slot `k` starts `first_ms + k × pitch_ms` after its superframe.
+/// Where the slots are. Slot `k` starts `first_ms + k × pitch_ms` after its superframe; those that would not end by
+/// 30 s follow from 31 s on, so that the second BEACON has its place. `timing.md` §4.2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SlotPlan {
     /// Start of slot 0 in the superframe.
@@ -26,14 +27,25 @@ impl SlotPlan {
     /// Start of a slot in the superframe; `None` when there is no such slot.
     #[must_use]
     pub fn start_ms(&self, slot: u16) -> Option<u32> {
-        (slot < self.slots).then(|| u32::from(self.first_ms) + u32::from(slot) * u32::from(self.pitch_ms))
+        (slot < self.slots).then(|| self.place_ms(slot))
+    }
+
+    fn place_ms(&self, slot: u16) -> u32 {
+        let (first, pitch, slot) = (u32::from(self.first_ms), u32::from(self.pitch_ms), u32::from(slot));
+        let before = BEACON_REPEAT_MS.saturating_sub(first).checked_div(pitch).unwrap_or(0);
+        if slot < before {
+            first + slot * pitch
+        } else {
+            first.max(BEACON_REPEAT_MS + BEACON_WINDOW_MS) + (slot - before) * pitch
+        }
     }
 
     /// All slots lie within the superframe.
     #[must_use]
     pub fn fits(&self) -> bool {
-        let end = u32::from(self.first_ms) + u32::from(self.slots) * u32::from(self.pitch_ms);
-        self.slots <= SLOTS_MAX && (self.slots == 0 || end <= SUPERFRAME_MS)
+        let Some(last) = self.slots.checked_sub(1) else { return true };
+        let end = self.place_ms(last) + u32::from(self.pitch_ms);
+        self.slots <= SLOTS_MAX && self.pitch_ms > 0 && end <= SUPERFRAME_MS
     }
 
     /// Octets of the bitmap of these slots.

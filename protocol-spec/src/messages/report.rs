@@ -105,7 +105,7 @@ impl<'a> Report<'a> {
     pub fn parse(payload: &'a [u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(payload);
         let minute = reader.u8("minute")?;
-        let reading = Reading::read(&mut reader)?;
+        let mut reading = Reading::read(&mut reader)?;
         let history = History::read(&mut reader)?;
         let extensions = if reading.flags.more {
             Extensions::parse(reader.rest())?
@@ -113,6 +113,7 @@ impl<'a> Report<'a> {
             reader.end("extensions")?;
             Extensions::NONE
         };
+        reading.flags.more = !extensions.is_empty();
         Ok(Self { minute, reading, history, extensions })
     }
 }

@@ -1,0 +1,4 @@
+//! Any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| plugline_protocol_fuzz::frame(bytes));
