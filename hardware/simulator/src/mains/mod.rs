@@ -15,6 +15,7 @@
 //! ```
 
 pub mod csma;
+mod host;
 mod line;
 pub mod modem;
 mod noise;
@@ -23,6 +24,7 @@ mod reception;
 mod slots;
 mod wiring;
 
+pub use host::{Host, HostStats};
 pub use line::{Delivery, FRAME_BYTES_MAX, Line, Refused, Setup, Stats, Truth, dealt_phases};
 pub use noise::{Noise, Shape, Source};
 pub use phy::Phy;
