@@ -1,0 +1,527 @@
+//! The socket's verbs, and what goes on in it without anybody asking. What comes and goes is in the files beside.
+
+use plugline_protocol::messages::{Capabilities, JoinUp};
+use plugline_protocol::security::{self, Key};
+use plugline_protocol::timing::{
+    JOIN_ATTEMPT_MS, JOIN_COMMIT_MS, JOIN_INTERVAL_MAX_MS, JOIN_INTERVAL_MIN_MS, LineRate,
+    POWER_UP_WAIT_MAX_MS,
+};
+use plugline_protocol::{Eui64, MINOR_VERSION, NetworkId, ShortAddress};
+
+use crate::clock::{Clock, LAST_US, Minutes};
+use crate::counts::Counts;
+use crate::log::Log;
+use crate::meter::Meter;
+use crate::outbox::{Lane, Outbox};
+use crate::panel::{Button, Touch};
+use crate::random::Random;
+use crate::relay::Relay;
+use crate::settings::Settings;
+use crate::{Board, Led, Limits, Options, SETTINGS_LEN, Sample, Transmit, Transmitted};
+
+mod command;
+mod receive;
+mod report;
+
+use report::{News, Reports};
+
+/// A JOIN-UP is not begun with a nonce that would be too old for its answer.
+const JOIN_ANSWER_MS: u32 = 2_000;
+/// Pages of the settings; the journal has the others.
+const SETTINGS_PAGES: usize = 2;
+/// Octets of a journal record: energy, relay and minute.
+const JOURNAL_LEN: usize = 16;
+/// Answers that need a counter want it without a wait for the board: the ceiling is raised this much ahead of need.
+const CEILING_AHEAD: u32 = 64;
+
+/// What the maker wrote into this socket.
+#[derive(Clone, Debug)]
+pub struct Factory {
+    /// Its name.
+    pub eui: Eui64,
+    /// The key on its label.
+    pub install_key: Key,
+    /// The maker's number of this hardware.
+    pub hardware: u16,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// What it may carry.
+    pub limits: Limits,
+    /// The bearer's rate.
+    pub rate: LineRate,
+    /// Frames on the line carry a CRC: the bearer has no check of its own.
+    pub crc: bool,
+}
+
+/// Why the socket starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Power came: the relay does what its option says.
+    PowerOn,
+    /// [`Output::Restart`], a watchdog, new firmware: the relay stays as it is.
+    Restart,
+}
+
+/// Whether the socket belongs to a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// It asks to be let in.
+    Unjoined,
+    /// It has keys; the gateway has not acknowledged a REPORT under them yet.
+    Pending(NetworkId, ShortAddress),
+    /// It belongs.
+    Joined(NetworkId, ShortAddress),
+}
+
+/// What the socket wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output<'a> {
+    /// Close or open the relay.
+    Relay {
+        /// `true` closes it: power on.
+        on: bool,
+    },
+    /// Show this until told otherwise.
+    Led(Led),
+    /// Put a frame on the line, then tell [`Socket::handle_transmitted`]. There is never a second one before that.
+    Transmit(Transmit<'a>),
+    /// Start anew ([`Start::Restart`]).
+    Restart,
+}
+
+/// One try to join.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    nonce: [u8; 8],
+    since_us: u64,
+}
+
+/// The socket. See the crate's page for how to drive it.
+#[derive(Debug)]
+pub struct Socket<B> {
+    factory: Factory,
+    board: B,
+    settings_log: Log<SETTINGS_LEN>,
+    journal: Log<JOURNAL_LEN>,
+    settings: Settings,
+    /// The board did not take the settings: nothing is sent that could need them.
+    fault: bool,
+    /// Import and export as the journal has them.
+    stored: Option<(u32, u32)>,
+    now_us: u64,
+    random: Random,
+    clock: Clock,
+    meter: Meter,
+    relay: Relay,
+    button: Button,
+    outbox: Outbox,
+    reports: Reports,
+    counts: Counts,
+    wants_sync: bool,
+    /// Nothing unasked is sent before this.
+    hold_us: u64,
+    attempt: Option<Attempt>,
+    join_us: u64,
+    commit_us: Option<u64>,
+    identify_us: Option<u64>,
+    leave_us: Option<u64>,
+    restart_us: Option<u64>,
+    stale_us: [Option<u64>; command::STALE_A_MINUTE],
+    shown_relay: Option<bool>,
+    shown_led: Option<Led>,
+}
+
+impl<B: Board> Socket<B> {
+    /// Starts with what the board has. `entropy` is 128 fresh random bits: noise of a converter, a generator of the
+    /// chip; the nonces of joining come from it.
+    #[must_use]
+    pub fn new(factory: Factory, board: B, start: Start, entropy: [u32; 4], now_us: u64) -> Self {
+        let now_us = now_us.min(LAST_US);
+        let (settings_log, found) = Log::open(&board, 0, SETTINGS_PAGES);
+        let known = found.body().and_then(|body| Settings::restored(body, factory.eui, found.damaged));
+        let (journal, kept) = Log::open(&board, SETTINGS_PAGES, B::PAGES - SETTINGS_PAGES);
+        let kept = kept.body().and_then(<[u8]>::first_chunk).map(Kept::of);
+        let mut news = News::BOOTED;
+        if known.is_some() && kept.is_none() {
+            news = news.with(News::ENERGY_RESET);
+        }
+        let mut settings = known.unwrap_or_default();
+        settings.starts = settings.starts.saturating_add(1);
+        let mut random = Random::new(entropy, settings.starts);
+        let hold_us = now_us.saturating_add(milliseconds(random.up_to(POWER_UP_WAIT_MAX_MS)));
+        let (import, export) = kept.as_ref().map_or((0, 0), |kept| (kept.import, kept.export));
+        let mut socket = Self {
+            meter: Meter::restored(import, export, factory.capabilities.export),
+            relay: Relay::restored(kept.map(|kept| kept.relay), settings.options.power_on, start),
+            commit_us: pending_until(&settings, now_us),
+            factory,
+            board,
+            settings_log,
+            journal,
+            settings,
+            fault: false,
+            stored: None,
+            now_us,
+            random,
+            clock: Clock::new(now_us),
+            button: Button::default(),
+            outbox: Outbox::new(),
+            reports: Reports::new(news),
+            counts: Counts::default(),
+            wants_sync: true,
+            hold_us,
+            attempt: None,
+            join_us: hold_us,
+            identify_us: None,
+            leave_us: None,
+            restart_us: None,
+            stale_us: [None; command::STALE_A_MINUTE],
+            shown_relay: None,
+            shown_led: None,
+        };
+        // The new ceiling and the number of this start, before anything is sent.
+        socket.save();
+        socket.store_energy();
+        socket.reports.event_at(hold_us);
+        socket.plan_report();
+        socket
+    }
+
+    /// A frame was on the line; its last octet ended at `received_us`. It has its CRC where the bearer has no check of
+    /// its own.
+    pub fn handle_frame(&mut self, frame: &[u8], received_us: u64, now_us: u64) {
+        self.begin(now_us);
+        self.receive(frame, received_us.min(self.now_us));
+        self.settle();
+    }
+
+    /// The [`Output::Transmit`] ended so.
+    pub fn handle_transmitted(&mut self, how: Transmitted, now_us: u64) {
+        self.begin(now_us);
+        if self.outbox.transmitted(how, self.now_us) == Some(Lane::Listen) {
+            self.reports.sent(self.now_us, self.factory.rate);
+        }
+        self.settle();
+    }
+
+    /// Somebody began or stopped to be heard. A bearer that cannot tell need not; the socket then learns it from
+    /// [`Transmitted::Busy`].
+    pub fn handle_carrier(&mut self, busy: bool, now_us: u64) {
+        self.begin(now_us);
+        self.outbox.carrier(busy, self.now_us);
+        self.settle();
+    }
+
+    /// The meter says something, several times a second: the protections live on it.
+    pub fn handle_metering(&mut self, sample: &Sample, now_us: u64) {
+        self.begin(now_us);
+        self.meter.measure(sample, self.now_us);
+        let limits = self.limits();
+        if self.relay.protect(sample, &limits, self.now_us) {
+            self.store_energy();
+            self.tell(News::RELAY);
+        }
+        self.settle();
+    }
+
+    /// The button went down or came up, bounces taken out. Held for ten seconds it makes the socket leave its network.
+    pub fn handle_button(&mut self, down: bool, now_us: u64) {
+        self.begin(now_us);
+        let touch = self.button.moved(down, self.now_us);
+        self.touched(touch);
+        self.settle();
+    }
+
+    /// The supply is going: milliseconds are left. Energy since the last minute is stored.
+    pub fn handle_power_failing(&mut self, now_us: u64) {
+        self.begin(now_us);
+        self.stored_energy();
+    }
+
+    /// Time went on.
+    pub fn handle_timeout(&mut self, now_us: u64) {
+        self.begin(now_us);
+        let touch = self.button.tick(self.now_us);
+        self.touched(touch);
+        self.settle();
+    }
+
+    /// What is to be done now; call until `None`. The frame of a [`Transmit`] is to be copied.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        let on = self.relay.is_on();
+        if self.factory.capabilities.relay && self.shown_relay != Some(on) {
+            self.shown_relay = Some(on);
+            return Some(Output::Relay { on });
+        }
+        let led = self.led();
+        if self.shown_led != Some(led) {
+            self.shown_led = Some(led);
+            return Some(Output::Led(led));
+        }
+        if self.restart_us.take_if(|restart_us| self.now_us >= *restart_us).is_some() {
+            return Some(Output::Restart);
+        }
+        self.outbox.poll(self.now_us).map(Output::Transmit)
+    }
+
+    /// When [`Self::handle_timeout`] is to be called, if nothing happens before. There is always one.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        // While the bearer has the frame of the listening lane, no other one is made.
+        let free = !self.outbox.is_on_air(Lane::Listen);
+        let joined = self.settings.place.is_some();
+        let join_us = (!joined && free && !self.fault).then_some(self.join_us);
+        let report_us = self.reports.timeout_us(free).filter(|_| joined && self.leave_us.is_none());
+        let own = [join_us, self.commit_us, self.identify_us, self.leave_us, self.restart_us];
+        let parts = [self.outbox.timeout_us(), report_us, self.button.timeout_us()];
+        let next_us = own.into_iter().chain(parts).flatten().min().unwrap_or(u64::MAX);
+        Some(next_us.min(self.clock.next_us()))
+    }
+
+    /// Whether it belongs to a network.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        match &self.settings.place {
+            Some(place) if place.committed => Membership::Joined(place.identity.network, place.short()),
+            Some(place) => Membership::Pending(place.identity.network, place.short()),
+            None => Membership::Unjoined,
+        }
+    }
+
+    /// The relay is closed.
+    #[must_use]
+    pub fn relay_on(&self) -> bool {
+        self.relay.is_on()
+    }
+
+    /// What commands have set.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        self.settings.options
+    }
+
+    /// What was dropped.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The registers of imported and exported energy, in 0.1 Wh.
+    #[must_use]
+    pub fn energy_100mwh(&self) -> (u32, u32) {
+        self.meter.registers()
+    }
+
+    /// Starts since manufacture, this one included.
+    #[must_use]
+    pub fn starts(&self) -> u16 {
+        self.settings.starts
+    }
+
+    /// The maker's part.
+    #[must_use]
+    pub fn factory(&self) -> &Factory {
+        &self.factory
+    }
+
+    /// The board.
+    #[must_use]
+    pub fn board(&self) -> &B {
+        &self.board
+    }
+
+    /// Power goes: what is left is the board.
+    #[must_use]
+    pub fn into_board(self) -> B {
+        self.board
+    }
+}
+
+/// What goes on.
+impl<B: Board> Socket<B> {
+    fn begin(&mut self, now_us: u64) {
+        self.now_us = self.now_us.max(now_us.min(LAST_US));
+        self.turn_minutes();
+    }
+
+    fn turn_minutes(&mut self) {
+        while let Some(minutes) = self.clock.tick(self.now_us) {
+            self.meter.turn();
+            self.reports.turn();
+            self.store_energy();
+            if minutes == Minutes::Anew {
+                self.count_anew();
+            }
+            self.plan_report();
+        }
+        // Erasing takes long; here nobody waits for an answer.
+        self.journal.prepare(&mut self.board);
+        self.settings_log.prepare(&mut self.board);
+        self.raise_ceiling();
+    }
+
+    fn count_anew(&mut self) {
+        self.meter.forget_minutes();
+        self.reports.count_anew();
+    }
+
+    fn raise_ceiling(&mut self) {
+        let near =
+            |place: &crate::place::Place| place.counters.ceiling() - place.counters.sent() < CEILING_AHEAD;
+        if self.fault {
+            self.save();
+        } else if let Some(place) = self.settings.place.as_mut().filter(|place| near(place)) {
+            // Used up: the socket leaves when it wants the next one.
+            if place.counters.raise().is_some() {
+                self.save();
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        let now_us = self.now_us;
+        self.identify_us.take_if(|until_us| now_us >= *until_us);
+        let left = self.leave_us.is_some_and(|leave_us| now_us >= leave_us);
+        let given_up = self.commit_us.is_some_and(|commit_us| now_us >= commit_us);
+        if left || given_up {
+            self.leave();
+        }
+        if self.settings.place.is_none() {
+            self.ask_to_join();
+        } else if self.leave_us.is_none() {
+            self.report();
+        }
+        self.outbox.settle(now_us, &mut self.random);
+    }
+
+    fn ask_to_join(&mut self) {
+        if self.now_us < self.join_us || self.fault || self.outbox.is_on_air(Lane::Listen) {
+            return;
+        }
+        let now_us = self.now_us;
+        let life_us = milliseconds(JOIN_ATTEMPT_MS - JOIN_ANSWER_MS);
+        self.attempt.take_if(|attempt| now_us.saturating_sub(attempt.since_us) >= life_us);
+        let random = &mut self.random;
+        let Attempt { nonce, .. } =
+            *self.attempt.get_or_insert_with(|| Attempt { nonce: random.nonce(), since_us: now_us });
+        let Factory { eui, hardware, capabilities, .. } = self.factory;
+        let up = JoinUp { eui, minor: MINOR_VERSION, capabilities, hardware, nonce };
+        let install = &self.factory.install_key;
+        let made = self.outbox.fill(Lane::Listen, self.factory.crc, |out| {
+            security::ask_to_join(install, plugline_protocol::frame::Options::default(), &up, out)
+        });
+        if made {
+            self.outbox.contend(now_us, false);
+        }
+        let interval_ms =
+            JOIN_INTERVAL_MIN_MS + self.random.up_to(JOIN_INTERVAL_MAX_MS - JOIN_INTERVAL_MIN_MS);
+        self.join_us = now_us.saturating_add(milliseconds(interval_ms));
+    }
+
+    /// Forgets network and keys, and asks to be let in again.
+    fn leave(&mut self) {
+        self.settings.place = None;
+        (self.leave_us, self.commit_us, self.attempt) = (None, None, None);
+        self.outbox.stop_unasked();
+        self.reports.stop();
+        self.clock.forget();
+        self.join_us = self.now_us;
+        self.save();
+    }
+
+    fn touched(&mut self, touch: Option<Touch>) {
+        match touch {
+            Some(Touch::Leave) if self.settings.place.is_some() => self.leave(),
+            Some(Touch::Press) => {
+                let changed = self.factory.capabilities.relay && self.relay.press();
+                if changed {
+                    self.store_energy();
+                }
+                self.tell(if changed { News::BUTTON.with(News::RELAY) } else { News::BUTTON });
+            }
+            Some(Touch::Leave) | None => {}
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let own = self.factory.limits;
+        match self.settings.options.limit_ma {
+            0 => own,
+            limit_ma => Limits { current_ma: limit_ma.min(own.current_ma), ..own },
+        }
+    }
+
+    fn led(&self) -> Led {
+        if self.identify_us.is_some() {
+            Led::Identify
+        } else if self.fault {
+            Led::Fault
+        } else if self.relay.is_locked_out() {
+            Led::LockedOut
+        } else if self.settings.place.is_none() {
+            Led::Searching
+        } else if self.relay.is_on() {
+            Led::On
+        } else {
+            Led::Off
+        }
+    }
+
+    /// Writes the settings; `true` when the board has them.
+    fn save(&mut self) -> bool {
+        let octets = self.settings.octets(self.leave_us.is_none());
+        self.fault = !self.settings_log.append(&mut self.board, &octets);
+        !self.fault
+    }
+
+    /// Writes energy and relay to the journal.
+    fn store_energy(&mut self) {
+        let (import, export) = self.meter.registers();
+        let kept = Kept { import, export, minute: self.clock.minute(), relay: self.relay };
+        let stored = self.journal.append(&mut self.board, &kept.octets());
+        self.stored = stored.then_some((import, export));
+    }
+
+    /// The journal has the registers as they are now. What is told was stored before.
+    fn stored_energy(&mut self) -> bool {
+        if self.stored != Some(self.meter.registers()) {
+            self.store_energy();
+        }
+        self.stored.is_some()
+    }
+}
+
+fn milliseconds(ms: u32) -> u64 {
+    u64::from(ms) * 1000
+}
+
+fn pending_until(settings: &Settings, now_us: u64) -> Option<u64> {
+    let pending = settings.place.as_ref().is_some_and(|place| !place.committed);
+    pending.then(|| now_us.saturating_add(milliseconds(JOIN_COMMIT_MS)))
+}
+
+/// The body of a journal record: one interval reading, and all that a start needs to know of energy and relay.
+struct Kept {
+    import: u32,
+    export: u32,
+    minute: u8,
+    relay: Relay,
+}
+
+impl Kept {
+    fn octets(&self) -> [u8; 10] {
+        let [i0, i1, i2, i3] = self.import.to_be_bytes();
+        let [e0, e1, e2, e3] = self.export.to_be_bytes();
+        [i0, i1, i2, i3, e0, e1, e2, e3, self.minute, self.relay.octet()]
+    }
+
+    fn of(octets: &[u8; 10]) -> Self {
+        let [i0, i1, i2, i3, e0, e1, e2, e3, minute, relay] = *octets;
+        Self {
+            import: u32::from_be_bytes([i0, i1, i2, i3]),
+            export: u32::from_be_bytes([e0, e1, e2, e3]),
+            minute,
+            relay: Relay::of(relay),
+        }
+    }
+}
