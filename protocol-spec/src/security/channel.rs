@@ -148,12 +148,17 @@ impl Channel {
         writer.u32(counter)?;
         payload.emit(&mut writer)?;
         let end = writer.len();
-        let tag = {
-            let (_, text) = out[..end].split_at_mut(SECURED_HEADER_LEN);
-            self.cipher.seal(&self.nonce(counter), &associated(&header, counter), text)
-        };
-        out[end..end + TAG_LEN].copy_from_slice(&tag);
+        self.close(&header, counter, end, out);
         Ok(&out[..end + TAG_LEN])
+    }
+
+    /// Encrypts what stands behind the header, up to `end`, and puts the tag there. Apart from [`Self::seal`], so that
+    /// a socket's flash holds it once and not once for each message.
+    fn close(&self, header: &Header, counter: u32, end: usize, out: &mut [u8]) {
+        let (sealed, rest) = out.split_at_mut(end);
+        let (_, text) = sealed.split_at_mut(SECURED_HEADER_LEN);
+        let tag = self.cipher.seal(&self.nonce(counter), &associated(header, counter), text);
+        rest[..TAG_LEN].copy_from_slice(&tag);
     }
 
     /// Decrypts the payload into `out` and gives it, if the tag is right. Freshness is a matter of its own: judge the
