@@ -7,7 +7,7 @@
 //! The caller advances the [`Line`] first, hands over what came to the modem's node, then calls
 //! [`Modem::handle_timeout`] and drains [`Modem::poll_event`].
 
-mod clock;
+pub(crate) mod clock;
 mod sulk;
 
 use std::collections::VecDeque;
