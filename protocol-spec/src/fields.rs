@@ -25,7 +25,7 @@ impl Value<'_> {
 }
 
 /// Called once for each field, in the order of the wire.
-pub type Visit<'v> = dyn FnMut(&str, Value<'_>) + 'v;
+pub type Visit<'v> = dyn FnMut(&'static str, Value<'_>) + 'v;
 
 /// Something that can list its fields.
 pub trait Fields {

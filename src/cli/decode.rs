@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::json::ReadingView;
 use crate::line::framing::StreamDecoder;
-use crate::line::{Decoded, DecodedFrame, Malformed, Value, dlt645, insteon};
+use crate::line::{Decoded, DecodedFrame, Malformed, Value, dlt645, insteon, plugline};
 
 /// Where the hex comes from.
 pub enum Input<'a> {
@@ -28,7 +28,7 @@ struct Dialect {
     stream: fn() -> Box<dyn StreamDecoder>,
 }
 
-const DIALECTS: [Dialect; 2] = [
+const DIALECTS: [Dialect; 3] = [
     Dialect {
         name: "dlt645",
         one: dlt645::decode::decode,
@@ -38,6 +38,11 @@ const DIALECTS: [Dialect; 2] = [
         name: "insteon",
         one: insteon::decode::decode,
         stream: || Box::<insteon::frame::Framer>::default(),
+    },
+    Dialect {
+        name: "plugline",
+        one: plugline::decode::decode,
+        stream: || Box::<plugline::decode::Packets>::default(),
     },
 ];
 

@@ -46,7 +46,7 @@ enum Verb {
     Replay(replay::Arguments),
     /// Frames to JSON, one object a line; exit 1 if any was malformed
     Decode {
-        /// Dialect of the bytes: dlt645, insteon
+        /// Dialect of the bytes: dlt645, insteon, plugline
         dialect: String,
         /// One frame each, as hex; `-` reads chunks of the port's bytes from standard input, one a line
         #[arg(required = true, value_name = "HEX…|-")]

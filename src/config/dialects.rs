@@ -17,6 +17,7 @@ use crate::line::{Decoded, Line, SerialSettings};
 
 mod dlt645;
 mod insteon;
+mod plugline;
 
 /// A dialect that the gateway drives.
 struct Row {
@@ -45,7 +46,7 @@ pub fn note(dialect: &str, frame: &Decoded, shown: &mut Shown) {
 /// What a dialect makes of a line's keys.
 type Read = fn(&Context<'_>, &file::Line<'_>) -> Result<(Arc<dyn Blueprint>, Vec<DeviceSetup>), ConfigError>;
 
-const DIALECTS: [&Row; 2] = [&dlt645::ROW, &insteon::ROW];
+const DIALECTS: [&Row; 3] = [&dlt645::ROW, &insteon::ROW, &plugline::ROW];
 
 /// Options of a line, checked: what its state machine is made from.
 trait Blueprint: fmt::Debug + Send + Sync {

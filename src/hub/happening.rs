@@ -1,12 +1,13 @@
 //! What lines tell, turned into devices, events and outcomes. Pure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::device::{Device, DeviceId, Now, Reading, Target};
 use crate::hub::Hub;
 use crate::hub::command::State;
 use crate::hub::effect::{Effect, LineIndex, Record};
-use crate::hub::feed::{Body, Change, GatewayEvent, Notification};
+use crate::hub::feed::{Body, Change, Fresh, GatewayEvent, Notification};
 use crate::hub::lane::{Job, Slot};
 use crate::hub::registry::MISSED_OFFLINE;
 use crate::line::{Cause, Failure, Happening, LineOutput, Progress, Ticket};
@@ -23,7 +24,8 @@ impl Hub {
                 LineOutput::Reopen(settings) => self.effect(Effect::Reopen(line, settings)),
                 LineOutput::Persist(record) => {
                     let name = self.lanes[line.0].name.clone();
-                    self.persist(vec![Record::Line(name, record.into())]);
+                    let ticket = self.persist(vec![Record::Line(name, record.into())]);
+                    self.lanes[line.0].keeping.push_back(ticket);
                 }
                 LineOutput::Happening(happening) => self.happen(line, happening, now),
             }
@@ -33,6 +35,14 @@ impl Hub {
     fn happen(&mut self, line: LineIndex, happening: Happening, now: Now) {
         match happening {
             Happening::Reading { target, reading } => self.reading(line, &target, reading, now),
+            Happening::LateReading { target, reading, age } => {
+                self.late_reading(line, &target, reading, (age, now));
+            }
+            Happening::Silent { target, reason } => {
+                if let Some(id) = self.registry.at(&self.lanes[line.0].name, &target).cloned() {
+                    self.offline(&id, &reason, now);
+                }
+            }
             Happening::Relay { target, on, cause } => self.relay(line, &target, on, cause, now),
             Happening::Heard { target } => {
                 self.heard(line, &target, now);
@@ -105,6 +115,29 @@ impl Hub {
             let note = Notification { code: "energy_fell".into(), detail: detail.into() };
             self.event(Some(&id), Body::Notification(note), None, now);
         }
+    }
+
+    /// A reading that fills a hole in the past: it goes to the feed with its own time, and nowhere else.
+    fn late_reading(
+        &mut self,
+        line: LineIndex,
+        target: &Target,
+        reading: Reading,
+        (age, now): (Duration, Now),
+    ) {
+        let Some(id) = self.registry.at(&self.lanes[line.0].name, target).cloned() else { return };
+        let carried = self.registry.get(&id).and_then(|member| member.carried(reading));
+        let Some(reading) = carried else { return self.lanes[line.0].count("late_total") };
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let fresh = Fresh {
+            unix_ms: now.unix_ms.saturating_sub(age_ms),
+            t_estimated: !now.synchronised,
+            late: true,
+            estimated: false,
+            device: Some(id),
+            body: Body::Reading(reading),
+        };
+        self.effect(Effect::Event(fresh));
     }
 
     fn relay(&mut self, line: LineIndex, target: &Target, on: bool, cause: Cause, now: Now) {

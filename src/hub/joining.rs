@@ -72,9 +72,9 @@ impl Hub {
         let lane = &mut self.lanes[index.0];
         let joins = lane.line.joins();
         let address = match address {
-            Some(_) if !joins.by_address => return Err(Refused::NoJoinByAddress(lane.name.clone())),
-            Some(text) => Some(lane.line.canonical_address(text).map_err(Refused::BadAddress)?),
-            None if !joins.by_button && !joins.by_call => return Err(Refused::NoJoining(lane.name.clone())),
+            Some(_) if !joins.by_address && !joins.by_label => return Err(Refused::NoJoinByAddress(lane.name.clone())),
+            Some(code) => Some(lane.line.take_code(code).map_err(Refused::BadAddress)?),
+            None if !joins.by_button && !joins.by_call && !joins.by_label => return Err(Refused::NoJoining(lane.name.clone())),
             None => None,
         };
         let duration = duration.min(JOINING_MAX);
@@ -150,7 +150,7 @@ impl Hub {
         if let Some(address) = &window.shown.address {
             return Some(Operation::Link { target: Target { address: Arc::clone(address), channel: None } });
         }
-        if !line.joins().by_button {
+        if !line.joins().waits() {
             return Some(Operation::Discover);
         }
         let left = window.until.since(now.mono).min(SLICE);
@@ -167,7 +167,7 @@ impl Hub {
             Progress::Failed(failure) => {
                 let waited = failure.code == NOBODY;
                 // One that waits for a button ends when its time is over: the next follows at once.
-                let pause = if waited && lane.line.joins().by_button { Duration::ZERO } else { PAUSE };
+                let pause = if waited && lane.line.joins().waits() { Duration::ZERO } else { PAUSE };
                 window.due = now.mono + pause;
                 let unanswered_call = failure.code == NO_ANSWER && !by_address;
                 if !waited && !unanswered_call {

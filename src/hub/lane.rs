@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::device::{CommandId, DeviceId, LineName, Moment, Target};
+use crate::device::{CommandId, DeviceId, LineName, Moment, Now, Target};
 use crate::hub::effect::{LineHealth, Persisted};
 use crate::hub::joining::Window;
 use crate::hub::plan::Plan;
@@ -70,6 +70,9 @@ pub(super) struct Lane {
     pub(super) discover_due: Option<Moment>,
     /// The last joining window.
     pub(super) window: Option<Window>,
+    /// Records of the line on their way to disk, oldest first, and how many are there.
+    pub(super) keeping: VecDeque<Persisted>,
+    kept: u64,
     /// Devices that were added and are to be linked.
     pub(super) to_link: VecDeque<DeviceId>,
     /// The port's state: open, or why not.
@@ -96,6 +99,8 @@ impl Lane {
             profiles: BTreeMap::new(),
             discover_due: None,
             window: None,
+            keeping: VecDeque::new(),
+            kept: 0,
             to_link: VecDeque::new(),
             port: Err("not opened yet".into()),
             modem: None,
@@ -104,6 +109,17 @@ impl Lane {
             malformed: BTreeMap::new(),
             foreign: BTreeSet::new(),
             changed: true,
+        }
+    }
+
+    /// Tells the line which of its records are on disk.
+    pub(super) fn tell_kept(&mut self, on_disk: Persisted, now: Now) {
+        let before = self.kept;
+        while self.keeping.pop_front_if(|ticket| *ticket <= on_disk).is_some() {
+            self.kept += 1;
+        }
+        if self.kept > before {
+            self.line.handle_kept(self.kept, now);
         }
     }
 

@@ -290,6 +290,7 @@ impl Hub {
     pub fn handle_persisted(&mut self, ticket: Persisted, now: Now) {
         self.on_disk = self.on_disk.max(ticket);
         for index in 0..self.lanes.len() {
+            self.lanes[index].tell_kept(self.on_disk, now);
             self.turn(LineIndex(index), now);
         }
     }

@@ -105,6 +105,22 @@ impl Member {
         judged
     }
 
+    /// A reading of the past with its totals carried on; `None` when they cannot be: nothing was heard of this meter yet,
+    /// or they lie above the published ones.
+    #[must_use]
+    pub fn carried(&self, mut reading: Reading) -> Option<Reading> {
+        for (index, quantity) in TOTALS.into_iter().enumerate() {
+            let Some(reported) = reading.get(quantity) else { continue };
+            let CarryOver::Offset(offset) = self.device.carry_over[index] else { return None };
+            let total = reported.saturating_add(offset);
+            if self.ledgers[quantity as usize].published().is_some_and(|published| total > published) {
+                return None;
+            }
+            reading.set(quantity, total);
+        }
+        Some(reading)
+    }
+
     /// Takes a judged reading into what people see.
     pub fn take(&mut self, reading: Reading, now: Now) -> Arc<Device> {
         for (quantity, _) in reading.iter() {
@@ -255,7 +271,7 @@ pub fn measured(profile: &Profile, stretch: f64) -> Arc<[crate::device::Measured
         let polled = profile.plan.iter().filter(|item| item.quantities.contains(&quantity));
         match polled.map(|item| item.period).min() {
             Some(period) => Some(Some(whole_ms(period.mul_f64(stretch)))),
-            None => profile.pushed.contains(&quantity).then_some(None),
+            None => profile.pushed.contains(&quantity).then_some(profile.push_period),
         }
     };
     let rows = QUANTITIES.iter().map(|row| row.quantity);

@@ -13,6 +13,7 @@ use crate::device::{Abilities, Decimal, DeviceOptions, Moment, Now, OptionRow, Q
 pub mod dlt645;
 pub mod framing;
 pub mod insteon;
+pub mod plugline;
 
 /// Serial settings that a dialect asks of its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,8 @@ pub struct Profile {
     pub plan: Arc<[PollItem]>,
     /// Quantities that arrive unasked, beside those of the plan.
     pub pushed: Arc<[Quantity]>,
+    /// How often those arrive; `None` when they come as they please.
+    pub push_period: Option<Duration>,
 }
 
 /// How devices come to a line beside being added by their address.
@@ -116,6 +119,17 @@ pub struct Joins {
     pub by_button: bool,
     /// They must be linked before they listen, and their address is enough for it ([`Operation::Link`]).
     pub by_address: bool,
+    /// They ask to be let in, and are if the code of their label is known ([`Line::take_code`]): one that was named
+    /// ([`Operation::Link`]), or any of them ([`Operation::Join`]).
+    pub by_label: bool,
+}
+
+impl Joins {
+    /// Devices come by themselves or by a person's hand, and the line waits for them ([`Operation::Join`]).
+    #[must_use]
+    pub fn waits(self) -> bool {
+        self.by_button || self.by_label
+    }
 }
 
 /// An address that is not one in this dialect.
@@ -195,6 +209,15 @@ pub enum Happening {
         /// What.
         reading: Reading,
     },
+    /// Quantities that were measured earlier and were missing until now.
+    LateReading {
+        /// By whom.
+        target: Target,
+        /// What.
+        reading: Reading,
+        /// How long ago it was measured.
+        age: Duration,
+    },
     /// The relay was shown.
     Relay {
         /// Whose.
@@ -208,6 +231,13 @@ pub enum Happening {
     Heard {
         /// Whose.
         target: Target,
+    },
+    /// A device that should speak unasked has been silent for too long: it counts as offline.
+    Silent {
+        /// Which.
+        target: Target,
+        /// Why it is thought so, for people.
+        reason: String,
     },
     /// A device named itself while discovery was on.
     Joined {
@@ -262,7 +292,8 @@ pub enum LineOutput {
     Write(Vec<u8>),
     /// Close the port and open it again, with these settings.
     Reopen(SerialSettings),
-    /// An opaque record to keep; comes back through [`Line::restore`].
+    /// An opaque record to keep; comes back through [`Line::restore`]. That it is on disk is told by
+    /// [`Line::handle_kept`].
     Persist(Vec<u8>),
     /// Something happened.
     Happening(Happening),
@@ -281,6 +312,15 @@ pub trait Line: Send {
     /// # Errors
     /// [`BadAddress`] when the text is no address of this dialect.
     fn canonical_address(&self, text: &str) -> Result<Arc<str>, BadAddress>;
+
+    /// Takes the code that a person typed to let one device in, and gives its address. What else the code says (a key)
+    /// the line keeps to itself. Unless a dialect has labels, the code is the address.
+    ///
+    /// # Errors
+    /// [`BadAddress`] when the text is no code of this dialect; it does not repeat a code that holds a key.
+    fn take_code(&mut self, code: &str) -> Result<Arc<str>, BadAddress> {
+        self.canonical_address(code)
+    }
 
     /// Makes a device known to the line, with the options of the configuration if it names it.
     fn attach(&mut self, target: &Target) -> Profile;
@@ -320,6 +360,9 @@ pub trait Line: Send {
 
     /// [`Line::poll_timeout`] has passed.
     fn handle_timeout(&mut self, now: Now);
+
+    /// The first `records` records that were persisted since the start are on disk.
+    fn handle_kept(&mut self, _records: u64, _now: Now) {}
 
     /// The next thing to do, in order.
     fn poll_output(&mut self) -> Option<LineOutput>;

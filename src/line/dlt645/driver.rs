@@ -252,7 +252,7 @@ impl Line for Dlt645 {
         let plan = Arc::clone(&questions.plan);
         let target = target.clone();
         self.devices.insert(address, Device { target, options, questions, silent: false, allowed: false });
-        Profile { abilities, plan, pushed: Arc::default() }
+        Profile { abilities, plan, ..Profile::default() }
     }
 
     fn detach(&mut self, target: &Target) {
@@ -274,7 +274,7 @@ impl Line for Dlt645 {
     }
 
     fn joins(&self) -> Joins {
-        Joins { by_call: true, by_button: false, by_address: false }
+        Joins { by_call: true, ..Joins::default() }
     }
 
     fn discovers(&self) -> bool {

@@ -338,7 +338,7 @@ impl Line for Insteon {
     }
 
     fn joins(&self) -> Joins {
-        Joins { by_call: false, by_button: true, by_address: true }
+        Joins { by_button: true, by_address: true, ..Joins::default() }
     }
 
     fn discovers(&self) -> bool {

@@ -67,7 +67,7 @@ pub(super) fn profile(options: &Options, kind: Option<Kind>, pushes: bool) -> Pr
     };
     let plan: Arc<[PollItem]> = row.and_then(item).into_iter().collect();
     let abilities = Abilities { relay: name == STATUS, dim: false, identify: name == STATUS };
-    Profile { abilities, plan, pushed: Arc::default() }
+    Profile { abilities, plan, ..Profile::default() }
 }
 
 #[cfg(test)]

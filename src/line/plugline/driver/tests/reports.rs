@@ -1,0 +1,285 @@
+//! What sockets say unasked, and what only looks like it.
+
+use super::*;
+use crate::device::Quantity;
+use plugline_protocol::frame::{Frame, Kind};
+
+fn energy(bench: &Bench) -> Vec<i64> {
+    bench.readings().iter().filter_map(|reading| reading.get(Quantity::Energy)).collect()
+}
+
+#[test]
+fn a_report_is_a_reading_and_a_relay() {
+    let (mut bench, mut socket) = Bench::joined();
+    let report = socket.report(bench.minute(), false, [None; 4]);
+    bench.hear(&report);
+    let reading = bench.readings()[0];
+    let wanted = [
+        (Quantity::Power, 118_340),
+        (Quantity::Energy, 12_345_600),
+        (Quantity::Voltage, 230_410),
+        (Quantity::Current, 523),
+        (Quantity::Temperature, 340),
+    ];
+    assert_eq!(reading.iter().collect::<Vec<_>>(), wanted);
+    assert_eq!(bench.relays(), [(true, Cause::PowerOn)]);
+    let profile = bench.line.attach(&target());
+    assert!(profile.abilities.relay && profile.abilities.identify && profile.plan.is_empty());
+    assert_eq!((profile.pushed.len(), profile.push_period), (5, Some(MINUTE)));
+}
+
+#[test]
+fn why_the_relay_moved_is_told() {
+    let (mut bench, mut socket) = Bench::joined();
+    for (why, cause) in [
+        (Why::Button, Cause::Button),
+        (Why::OverCurrent, Cause::Trip),
+        (Why::OverTemperature, Cause::Trip),
+        (Why::Command, Cause::Command),
+        (Why::Other, Cause::Unknown),
+    ] {
+        bench.clear();
+        socket.relay = !socket.relay;
+        socket.flags.cause = why;
+        let report = socket.report(bench.minute(), true, [None; 4]);
+        bench.hear(&report);
+        assert_eq!(bench.relays(), [(socket.relay, cause)]);
+        assert_eq!(bench.of_kind(Kind::Ack).len(), 1);
+    }
+    socket.flags.locked_out = true;
+    for _ in 0..2 {
+        let report = socket.report(bench.minute(), false, [None; 4]);
+        bench.hear(&report);
+    }
+    assert_eq!(bench.noticed("over_current"), 1);
+}
+
+#[test]
+fn a_missing_minute_is_filled_from_the_next_report_once() {
+    let (mut bench, mut socket) = Bench::joined();
+    let mut samples = vec![socket.energy];
+    let mut tell = |bench: &mut Bench, socket: &mut Socket, heard: bool| {
+        bench.wait(MINUTE);
+        bench.clear();
+        socket.energy += 20;
+        let before = [1, 2, 3, 4].map(|back: usize| samples.len().checked_sub(back).map(|at| samples[at]));
+        let report = socket.report(bench.minute(), false, before);
+        samples.push(socket.energy);
+        if heard {
+            bench.hear(&report);
+        }
+    };
+    tell(&mut bench, &mut socket, true);
+    assert_eq!((energy(&bench), bench.late()), (vec![12_347_600], vec![]), "nothing is missing");
+    tell(&mut bench, &mut socket, false);
+    tell(&mut bench, &mut socket, false);
+    tell(&mut bench, &mut socket, true);
+    assert_eq!(energy(&bench), [12_353_600]);
+    assert_eq!(bench.late(), [(2, 12_349_600), (1, 12_351_600)], "oldest first");
+    tell(&mut bench, &mut socket, true);
+    assert_eq!(bench.late(), []);
+}
+
+#[test]
+fn minutes_before_a_socket_joined_are_not_missed() {
+    let mut bench = Bench::new();
+    let mut socket = Socket::new(EUI, install());
+    bench.join(&mut socket, Some(LABEL));
+    bench.clear();
+    bench.wait(MINUTE);
+    let before = [Some(123_456), Some(123_000), Some(122_900), Some(122_800)];
+    let report = socket.report(bench.minute(), false, before);
+    bench.hear(&report);
+    assert_eq!((bench.late(), bench.readings().len()), (vec![], 1));
+}
+
+#[test]
+fn a_total_goes_on_over_the_end_of_its_register_and_through_a_restart() {
+    let (mut bench, mut socket) = Bench::joined();
+    for value in [0xFFFF_FFF0, 5] {
+        socket.energy = value;
+        let report = socket.report(bench.minute(), false, [None; 4]);
+        bench.hear(&report);
+    }
+    let over = (0xFFFF_FFFF_i64 + 5) * 100;
+    assert_eq!(energy(&bench), [0xFFFF_FFF0_i64 * 100, over]);
+    let record = bench.records.last().unwrap().clone();
+    let mut again = Bench::silent(Options::default());
+    again.now = bench.now;
+    again.line = Plugline::new(Options::default(), Box::new(Counting(9)));
+    again.line.restore(&record);
+    again.line.attach(&target());
+    again.open();
+    again.hello(StartReason::Asked);
+    socket.energy = 6;
+    let report = socket.report(again.minute(), false, [None; 4]);
+    again.hear(&report);
+    assert_eq!(energy(&again), [over + 100]);
+}
+
+#[test]
+fn forged_replayed_cut_and_future_frames_are_counted_and_nothing_comes_of_them() {
+    let (mut bench, mut socket) = Bench::joined();
+    let report = socket.report(bench.minute(), true, [None; 4]);
+    bench.hear(&report);
+    for _ in 0..70 {
+        let report = socket.report(bench.minute(), false, [None; 4]);
+        bench.hear(&report);
+    }
+    bench.clear();
+    let genuine = socket.report(bench.minute(), true, [None; 4]);
+    for at in 6..genuine.len() {
+        let mut forged = genuine.clone();
+        forged[at] ^= 0x40;
+        bench.hear(&forged);
+    }
+    assert_eq!(bench.counted("forged"), genuine.len() - 6);
+    bench.hear(&report);
+    assert_eq!(bench.counted("replayed"), 1);
+    for end in 0..genuine.len() {
+        bench.hear(&genuine[..end]);
+    }
+    let mut future = genuine.clone();
+    future[0] = 0x80 | future[0] & 0x3F;
+    bench.hear(&future);
+    assert_eq!(bench.counted("version"), 1);
+    let mut experiment = genuine.clone();
+    experiment[0] = 0x7C;
+    bench.hear(&experiment);
+    assert_eq!(bench.counted("kind"), 1);
+    assert!(bench.counted("length") > 10);
+    assert!(bench.nothing_came_of_it() && bench.sent.is_empty());
+    bench.hear(&genuine);
+    assert_eq!((bench.readings().len(), bench.of_kind(Kind::Ack).len()), (1, 1));
+}
+
+#[test]
+fn a_repeated_report_is_acknowledged_again_with_the_same_octets_and_told_once() {
+    let (mut bench, mut socket) = Bench::joined();
+    let report = socket.report(bench.minute(), true, [None; 4]);
+    for _ in 0..3 {
+        bench.hear(&report);
+        bench.wait(ms(300));
+    }
+    let acks = bench.of_kind(Kind::Ack);
+    assert_eq!((acks.len(), bench.readings().len()), (3, 1));
+    assert!(acks.iter().all(|ack| ack.pdu == acks[0].pdu));
+    assert!(acks.iter().all(|ack| ack.not_after - ack.not_before == 15_000), "between 5 and 20 ms");
+}
+
+#[test]
+fn an_overtaken_report_is_no_news() {
+    let (mut bench, mut socket) = Bench::joined();
+    let first = socket.report(bench.minute(), false, [None; 4]);
+    socket.relay = false;
+    let second = socket.report(bench.minute(), false, [None; 4]);
+    bench.hear(&second);
+    bench.hear(&first);
+    assert_eq!((bench.relays(), bench.readings().len()), (vec![(false, Cause::PowerOn)], 1));
+}
+
+#[test]
+fn a_report_of_an_old_minute_does_not_become_the_present() {
+    let (mut bench, mut socket) = Bench::joined();
+    bench.wait(4 * MINUTE);
+    bench.clear();
+    socket.relay = false;
+    let old = socket.report(bench.minute().wrapping_sub(20), false, [None; 4]);
+    bench.hear(&old);
+    assert_eq!((bench.relays(), bench.readings()), (vec![], vec![]));
+    assert_eq!(bench.late(), [(20, 12_345_600)]);
+}
+
+#[test]
+fn beacons_come_twice_a_superframe_and_say_whose_report_arrived() {
+    let (mut bench, mut socket) = Bench::joined();
+    let report = socket.report(bench.minute(), false, [None; 4]);
+    let heard_in = bench.line.superframe(bench.us()).0;
+    bench.hear(&report);
+    bench.wait(3 * MINUTE);
+    let place = socket.place();
+    let group = Channel::group(&place.grant.group_key, place.identity.network);
+    let slot = place.grant.slot.expect("it has one");
+    let mut counters = Vec::new();
+    for sent in bench.of_kind(Kind::Beacon) {
+        let frame = Frame::parse(&sent.pdu).unwrap();
+        let mut clear = [0; 128];
+        let beacon = Beacon::parse(group.open(&frame, &mut clear).expect("its own key")).unwrap();
+        counters.push(frame.counter().unwrap());
+        let end = sent.not_before + u64::from(LineRate::REFERENCE.airtime_us(sent.pdu.len() + 2));
+        let (number, into) = bench.line.superframe(end);
+        assert_eq!(into / 1_000, u64::from(beacon.offset_ms));
+        assert_eq!(number as u8, beacon.minute);
+        assert!(sent.not_after - sent.not_before <= 1_000 && beacon.plan.fits());
+        assert_eq!(beacon.received.get(slot), number == heard_in + 1, "{number}");
+    }
+    assert!((5..=7).contains(&counters.len()), "{counters:?}");
+    assert!(counters.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+#[test]
+fn a_beacon_that_found_the_line_busy_is_made_anew() {
+    let (mut bench, _) = Bench::joined();
+    bench.confirms = false;
+    while bench.of_kind(Kind::Beacon).is_empty() {
+        bench.wait(ms(50));
+    }
+    let first = bench.of_kind(Kind::Beacon).remove(0);
+    bench.wait(ms(260));
+    bench.confirm(first.number, TxResult::Late, 0);
+    bench.wait(ms(10));
+    let second = bench.of_kind(Kind::Beacon).pop().unwrap();
+    assert_ne!(first.pdu, second.pdu);
+    assert_eq!(second.not_before - first.not_before, 200_000);
+}
+
+#[test]
+fn a_socket_that_wants_to_know_the_group_counter_is_told() {
+    let (mut bench, mut socket) = Bench::joined();
+    socket.flags.sync = true;
+    let report = socket.report(bench.minute(), true, [None; 4]);
+    bench.hear(&report);
+    bench.wait(ms(500));
+    let command = bench.of_kind(Kind::Command).remove(0);
+    let (_, command) = socket.command(&command.pdu);
+    assert_eq!(u32::from(command.reference), socket.up);
+    let used = bench.line.network.as_ref().unwrap().group.used;
+    assert_eq!(command.ask, Ask::Sync { group_counter: used });
+}
+
+#[test]
+fn a_socket_whose_plug_was_pulled_is_asked_and_then_offline_and_back_with_its_next_report() {
+    let (mut bench, mut socket) = Bench::joined();
+    let report = socket.report(bench.minute(), false, [None; 4]);
+    bench.hear(&report);
+    bench.clear();
+    bench.wait(3 * MINUTE);
+    assert!(bench.of_kind(Kind::Command).is_empty());
+    bench.wait(20 * SECOND);
+    assert_eq!(bench.of_kind(Kind::Command).len(), 3);
+    let silent = |bench: &Bench| bench.happenings.iter().filter(|h| matches!(h, Happening::Silent { .. })).count();
+    assert_eq!(silent(&bench), 1);
+    bench.wait(10 * MINUTE);
+    assert_eq!((silent(&bench), bench.of_kind(Kind::Command).len()), (1, 3), "and then left alone");
+    let report = socket.report(bench.minute(), true, [None; 4]);
+    bench.hear(&report);
+    assert_eq!(bench.readings().len(), 1);
+}
+
+#[test]
+fn somebody_with_the_name_of_this_network_is_told_of() {
+    let (mut bench, socket) = Bench::joined();
+    let network = socket.place().identity.network;
+    let beacon = |key: &Key| {
+        let mut room = [0; MAX_PDU];
+        let channel = Channel::group(key, network);
+        channel.seal(FrameOptions::default(), 5, &Beacon::default(), &mut room).unwrap().to_vec()
+    };
+    bench.hear(&beacon(&Key::new([1; 16])));
+    assert_eq!((bench.noticed("network_clash"), bench.noticed("second_gateway")), (1, 0));
+    bench.hear(&beacon(&socket.place().grant.group_key));
+    assert_eq!(bench.noticed("second_gateway"), 1);
+    let unknown = Header::new(Kind::Ack, network, ShortAddress(77), FrameOptions::default()).octets();
+    bench.hear(&[&unknown[..], &[0; 5]].concat());
+    assert_eq!(bench.counted("not_for_us"), 1);
+}
