@@ -9,6 +9,7 @@ mod demo;
 mod end_to_end;
 mod end_to_end_insteon;
 mod framers;
+mod grid;
 mod gateway;
 mod house;
 mod http;

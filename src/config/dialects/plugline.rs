@@ -22,6 +22,8 @@ pub(super) const ROW: Row = Row {
         let (options, devices) = options(context, line)?;
         Ok((Arc::new(options) as Arc<dyn Blueprint>, devices))
     },
+    // A modem hands out whole frames; a recording need not be told what is in them.
+    note: |_, _| {},
 };
 
 impl Blueprint for Options {

@@ -181,6 +181,13 @@ impl House {
         }
     }
 
+    /// A factory's mistake: from now on `socket` has the label of `like`, and nothing in its memory. `false`: one of
+    /// them does not exist.
+    pub fn relabel(&mut self, socket: Node, like: Node) -> bool {
+        let Some(factory) = self.station(like).map(|station| station.factory().clone()) else { return false };
+        self.touch(socket, |station, line, moves, now_us| station.relabel(factory, (now_us, line), moves))
+    }
+
     /// Somebody outside puts bytes on the line, now or later, without listening first.
     ///
     /// # Errors

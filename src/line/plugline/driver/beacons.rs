@@ -202,6 +202,6 @@ mod tests {
         received.mark(100, 3);
         assert_eq!(received.before(101), [1, 2], "and in its middle");
         assert_eq!(received.before(102), [2]);
-        assert_eq!(received.before(104), []);
+        assert!(received.before(104).is_empty());
     }
 }

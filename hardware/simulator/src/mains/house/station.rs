@@ -232,6 +232,23 @@ impl Station {
         if flows { self.appliance.draw(Duration::from_micros(at_us)).power_mw } else { 0 }
     }
 
+    pub(crate) fn factory(&self) -> &Factory {
+        &self.factory
+    }
+
+    /// Another label, and flash as from the factory.
+    pub(crate) fn relabel(
+        &mut self,
+        like: Factory,
+        (now_us, line): (u64, &mut Line),
+        moves: &mut Vec<Move>,
+    ) {
+        self.power_off(now_us, line);
+        self.factory = like;
+        self.asleep = Some(Flash::new());
+        self.power_on(now_us, line, moves);
+    }
+
     /// When it wants to be called next.
     pub(crate) fn wake_us(&self) -> u64 {
         self.wake_us
