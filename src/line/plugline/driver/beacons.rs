@@ -152,8 +152,10 @@ impl Plugline {
         };
         let mut room = [0; MAX_PDU];
         let pdu = self.beat.sealer.as_ref()?.seal(Options::default(), counter, &beacon, &mut room).ok()?;
-        let not_before = self.frames?.start_of(number) + offset_ms * 1_000 - airtime_us;
-        self.host.send(pdu, (not_before, not_before + JITTER_US), now.mono, &mut self.outputs)
+        // The superframe may have begun before the modem's clock did.
+        let not_before =
+            self.frames?.start_of(number).wrapping_add(offset_ms * 1_000).wrapping_sub(airtime_us);
+        self.host.send(pdu, (not_before, not_before.wrapping_add(JITTER_US)), now.mono, &mut self.outputs)
     }
 
     fn next_beat(&mut self, now: Moment) {
