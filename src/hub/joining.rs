@@ -72,9 +72,13 @@ impl Hub {
         let lane = &mut self.lanes[index.0];
         let joins = lane.line.joins();
         let address = match address {
-            Some(_) if !joins.by_address && !joins.by_label => return Err(Refused::NoJoinByAddress(lane.name.clone())),
+            Some(_) if !joins.by_address && !joins.by_label => {
+                return Err(Refused::NoJoinByAddress(lane.name.clone()));
+            }
             Some(code) => Some(lane.line.take_code(code).map_err(Refused::BadAddress)?),
-            None if !joins.by_button && !joins.by_call && !joins.by_label => return Err(Refused::NoJoining(lane.name.clone())),
+            None if !joins.by_button && !joins.by_call && !joins.by_label => {
+                return Err(Refused::NoJoining(lane.name.clone()));
+            }
             None => None,
         };
         let duration = duration.min(JOINING_MAX);

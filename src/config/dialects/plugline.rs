@@ -72,8 +72,8 @@ fn options(context: &Context<'_>, line: &file::Line<'_>) -> Result<(Options, Vec
 /// Codes of labels, one a line; empty lines and what follows `#` are for people.
 fn labels(context: &Context<'_>, path: &Spanned<PathBuf>) -> Result<Vec<Label>, ConfigError> {
     let shown = path.get_ref().display();
-    let text = (context.read)(path.get_ref())
-        .map_err(|error| context.wrong(path, format!("{shown}: {error}")))?;
+    let text =
+        (context.read)(path.get_ref()).map_err(|error| context.wrong(path, format!("{shown}: {error}")))?;
     let mut labels = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let code = line.split('#').next().unwrap_or_default().trim();
@@ -112,5 +112,4 @@ mod tests {
         refused(&device(twice), (7, 11), "stands on this line already");
         refused(&format!("{LINE}tries = 3\n"), (4, 1), "belongs to a line of dialect `insteon`");
     }
-
 }

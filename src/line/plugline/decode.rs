@@ -198,7 +198,8 @@ mod tests {
             bytes.chunks(portion).for_each(|chunk| packets.push(chunk));
             packets.end();
             let all: Vec<DecodedFrame> = std::iter::from_fn(|| packets.next_decoded()).collect();
-            let kinds: Vec<_> = all.iter().map(|one| one.as_ref().map(|d| d.frame).map_err(|m| (m.kind, m.offset))).collect();
+            let kinds: Vec<_> =
+                all.iter().map(|one| one.as_ref().map(|d| d.frame).map_err(|m| (m.kind, m.offset))).collect();
             let end = bytes.len() - 1;
             assert_eq!(kinds, [Err((kinds[0].unwrap_err().0, 0)), Ok("rx_ind"), Err(("truncated", end))]);
         }

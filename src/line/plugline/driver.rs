@@ -150,8 +150,12 @@ impl Plugline {
     /// Writes everything that must outlive a restart.
     fn persist(&mut self, now: Moment) {
         let Some(network) = &mut self.network else { return };
-        let own: Vec<_> =
-            self.members.values_mut().filter(|member| !member.leaving).map(|member| &mut member.own).collect();
+        let own: Vec<_> = self
+            .members
+            .values_mut()
+            .filter(|member| !member.leaving)
+            .map(|member| &mut member.own)
+            .collect();
         let record = kept::emit(network, own.into_iter());
         self.outputs.push(LineOutput::Persist(record));
         self.records += 1;
@@ -197,7 +201,8 @@ impl Plugline {
         let hello = self.host.hello.expect("the modem has just said HELLO");
         if restarted {
             let clock = self.host.clock;
-            self.frames = self.frames.zip(self.beat.clock).map(|(frames, old)| frames.moved(&old, &clock, now.mono));
+            self.frames =
+                self.frames.zip(self.beat.clock).map(|(frames, old)| frames.moved(&old, &clock, now.mono));
         }
         if self.frames.is_none() {
             self.count_superframes(now);
@@ -349,7 +354,8 @@ impl Line for Plugline {
         let urgent = self.urgent.then(Moment::default);
         let job = self.job.as_ref().map(Job::due);
         let waiting = self.waiting.as_ref().map(|waiting| waiting.until);
-        let more = [self.host.poll_timeout(), urgent, job, waiting, self.beat_due(), self.wish_due(), self.keep_due];
+        let more =
+            [self.host.poll_timeout(), urgent, job, waiting, self.beat_due(), self.wish_due(), self.keep_due];
         more.into_iter().flatten().min()
     }
 }

@@ -112,7 +112,13 @@ impl Host {
     }
 
     /// Asks for a frame to be sent; gives the number under which it will end. `None`: too many wait.
-    pub(super) fn send(&mut self, pdu: &[u8], window: (u64, u64), now: Moment, out: &mut Outputs) -> Option<u8> {
+    pub(super) fn send(
+        &mut self,
+        pdu: &[u8],
+        window: (u64, u64),
+        now: Moment,
+        out: &mut Outputs,
+    ) -> Option<u8> {
         if self.requests.len() >= WAITING_MAX {
             return None;
         }
@@ -323,7 +329,9 @@ impl Host {
         match self.stage {
             Stage::Closed => None,
             Stage::Probe(due) | Stage::Asked(due) => Some(due),
-            Stage::Up => self.requests.iter().filter_map(|request| request.due).chain([self.status_due]).min(),
+            Stage::Up => {
+                self.requests.iter().filter_map(|request| request.due).chain([self.status_due]).min()
+            }
         }
     }
 }

@@ -36,7 +36,10 @@ pub(super) struct Network {
 }
 
 /// As opaque bytes; raises every ceiling.
-pub(super) fn emit<'m>(network: &mut Network, sockets: impl ExactSizeIterator<Item = &'m mut Own>) -> Vec<u8> {
+pub(super) fn emit<'m>(
+    network: &mut Network,
+    sockets: impl ExactSizeIterator<Item = &'m mut Own>,
+) -> Vec<u8> {
     let mut out = vec![FORMAT];
     out.extend(network.id.0.to_be_bytes());
     out.extend(network.group_key.octets());
@@ -150,10 +153,17 @@ mod tests {
     use plugline_protocol::security::{Joined, Nonces};
 
     fn sample() -> (Network, Own) {
-        let network =
-            Network { id: NetworkId(0x4A17), group_key: Key::new([9; 16]), group: Reserved::restored(77), group_age: 3 };
-        let identity =
-            Identity { eui: Eui64([2, 0xA0, 0xB1, 0xFF, 0xFE, 0, 0x12, 0x34]), network: network.id, short: ShortAddress(18) };
+        let network = Network {
+            id: NetworkId(0x4A17),
+            group_key: Key::new([9; 16]),
+            group: Reserved::restored(77),
+            group_age: 3,
+        };
+        let identity = Identity {
+            eui: Eui64([2, 0xA0, 0xB1, 0xFF, 0xFE, 0, 0x12, 0x34]),
+            network: network.id,
+            short: ShortAddress(18),
+        };
         let nonces = Nonces { socket: [1; 8], gateway: [2; 8] };
         let keys = KeySet::joined(&Key::new([3; 16]), &identity, &nonces);
         let grant = Grant { group_key: network.group_key.clone(), group_counter: 77, slot: Some(4) };

@@ -36,8 +36,7 @@ impl Schedule {
         let pitch_ms = if slots == 0 { busy_ms } else { room(slots) };
         let narrow = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
         let first = if slots == 0 { 0 } else { first_ms(rate) };
-        let plan =
-            SlotPlan { first_ms: narrow(first), pitch_ms: narrow(pitch_ms), slots: narrow(slots) };
+        let plan = SlotPlan { first_ms: narrow(first), pitch_ms: narrow(pitch_ms), slots: narrow(slots) };
         let plan = if plan.fits() { plan } else { SlotPlan::default() };
         Self { plan, busy_ms, beacon_ms: rate.airtime_us(BEACON_OCTETS).div_ceil(1_000) + 8 }
     }
@@ -46,7 +45,9 @@ impl Schedule {
     pub(super) fn usable(&self, slot: u16) -> bool {
         let tries = BEACON_STEP_MS * u32::from(BEACON_TRIES - 1);
         let beacon = BEACON_REPEAT_MS..BEACON_REPEAT_MS + tries + self.beacon_ms;
-        self.plan.start_ms(slot).is_some_and(|start| start + self.busy_ms <= beacon.start || start >= beacon.end)
+        self.plan
+            .start_ms(slot)
+            .is_some_and(|start| start + self.busy_ms <= beacon.start || start >= beacon.end)
     }
 
     /// Slots in the order in which they are given.
@@ -55,7 +56,10 @@ impl Schedule {
         let bits = 16 - groups.saturating_sub(1).leading_zeros();
         let spread = move |index: u16| if bits == 0 { 0 } else { index.reverse_bits() >> (16 - bits) };
         let in_pass = move |place: u16| {
-            (0..1u16 << bits).map(spread).filter(move |group| *group < groups).map(move |g| g * STRIDE + place)
+            (0..1u16 << bits)
+                .map(spread)
+                .filter(move |group| *group < groups)
+                .map(move |g| g * STRIDE + place)
         };
         (0..STRIDE).flat_map(in_pass).filter(move |slot| self.usable(*slot))
     }
@@ -114,7 +118,8 @@ mod tests {
         let taken: BTreeSet<u16> = schedule.order().take(175).collect();
         let mut from = 0;
         while from < 60_000_000 {
-            let (start, _) = schedule.gap(from, 300_000, |slot| taken.contains(&slot)).expect("there is a gap");
+            let (start, _) =
+                schedule.gap(from, 300_000, |slot| taken.contains(&slot)).expect("there is a gap");
             assert!(start - from <= 1_000_000, "after {from} only at {start}");
             from += 100_000;
         }

@@ -51,7 +51,11 @@ fn goes_on(lab: &mut Lab) {
     let before = lab.unix_ms();
     lab.run_for(5 * MINUTE);
     for socket in 1..=5 {
-        assert!(lab.minutes_told(socket, before).len() >= 4, "{socket}: {:?}", lab.minutes_told(socket, before));
+        assert!(
+            lab.minutes_told(socket, before).len() >= 4,
+            "{socket}: {:?}",
+            lab.minutes_told(socket, before)
+        );
         let id = lab.switch(socket, socket % 2 == 0);
         assert_eq!(lab.settle(&id).command.state, State::Confirmed, "{socket}");
     }
@@ -67,7 +71,9 @@ fn everything_that_was_ever_said_can_be_said_again_and_nothing_happens() {
     speak(&mut lab, &frames);
     assert_eq!(lab.house.moves().count(), moves);
     let refused: u16 = lab.house.stations().iter().map(|station| station.counts().replayed).sum();
-    assert!(refused >= 10 && lab.malformed()["replayed"] >= 5, "{refused} {:?}", lab.malformed());
+    let malformed = lab.malformed();
+    let old: u64 = ["replayed", "repeated"].iter().filter_map(|kind| malformed.get(kind)).sum();
+    assert!(refused >= 10 && old >= 10, "{refused} {malformed:?}");
     goes_on(&mut lab);
 }
 
@@ -127,7 +133,10 @@ fn cut_lengthened_future_and_reserved_frames_are_counted_and_that_is_all() {
         assert!(malformed.get(kind).is_some_and(|count| *count >= 10), "{kind}: {malformed:?}");
     }
     let counts = lab.house.station(1).unwrap().counts();
-    assert!(counts.version >= 10 && counts.kind >= 10 && counts.length >= 10 && counts.crc >= 10, "{counts:?}");
+    assert!(
+        counts.version >= 10 && counts.kind >= 10 && counts.length >= 10 && counts.crc >= 10,
+        "{counts:?}"
+    );
     goes_on(&mut lab);
 }
 

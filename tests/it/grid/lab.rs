@@ -12,13 +12,12 @@ use plugline::device::{CommandId, Device, DeviceId, LineName, Moment, Now, Quant
 use plugline::hub::command::{Action, Command};
 use plugline::hub::feed::{Body, Fresh};
 use plugline::hub::{
-    Answer, Effect, Given, Hub, Kept, LineHealth, LineIndex, LineSetup, NewCommand, Output, Persisted, Record,
-    Refused, Request, RequestId, Wish,
+    Answer, Effect, Given, Hub, Kept, LineHealth, LineIndex, LineSetup, NewCommand, Output, Persisted,
+    Record, Refused, Request, RequestId, Wish,
 };
 use plugline::line::plugline::{Entropy, NoEntropy, Options, Plugline};
 use plugline_simulator::mains::{House, Led, Membership, Move, Station};
 use plugline_simulator::scenario::Scenario;
-
 
 const LINE: LineIndex = LineIndex(0);
 const START_UNIX_MS: i64 = 1_795_000_000_000;
@@ -28,7 +27,11 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// A relay moves so soon after the button or the command, or not because of it.
 const EFFECT_US: u64 = 5_000_000;
 /// A reading is what the register was within this time before it was told.
-const AGE_US: u64 = 100_000_000;
+const AGE_US: u64 = 20_000_000;
+/// The times of what is told late are right to a minute: it is told which minute it was, not which second.
+const LATE_US: u64 = 62_000_000;
+/// A minute that is told late and once more would have the time of its slot both times.
+const SAME_MS: i64 = 1_000;
 /// The clocks of two parties need not agree about events so near to the turn of a minute.
 const EDGE_MS: i64 = 500;
 
@@ -108,7 +111,8 @@ pub(crate) struct Lab {
     moves_checked: usize,
     /// The registers of each socket, second by second.
     registers: Vec<VecDeque<(u64, (u32, u32))>>,
-    minutes: BTreeMap<(DeviceId, bool, i64), bool>,
+    /// Of which times the energy of a socket was told, and whether late.
+    told: BTreeMap<(DeviceId, bool), Vec<(i64, bool)>>,
     totals: BTreeMap<(DeviceId, bool), i64>,
     /// Two sockets have one label: what is told is of either.
     twins: bool,
@@ -145,7 +149,7 @@ impl Lab {
             ids,
             pressed: Vec::new(),
             moves_checked: 0,
-            minutes: BTreeMap::new(),
+            told: BTreeMap::new(),
             totals: BTreeMap::new(),
             twins: false,
         };
@@ -269,10 +273,7 @@ impl Lab {
             took: None,
         });
         let before = std::mem::replace(&mut followed.command, Arc::clone(&command));
-        assert!(
-            Arc::ptr_eq(&before, &command) || !before.state.settled(),
-            "settled twice: {before:?} then {command:?}"
-        );
+        assert!(before == command || !before.state.settled(), "settled twice: {before:?} then {command:?}");
         if settled {
             followed.took = Some(now - followed.asked);
         }
@@ -284,7 +285,8 @@ impl Lab {
         for moved in moves {
             let station = self.house.station(moved.socket).expect("its socket");
             let recent = |at_us: u64| at_us <= moved.at_us && moved.at_us - at_us <= EFFECT_US;
-            let by_hand = self.pressed.iter().any(|(at_us, socket)| *socket == moved.socket && recent(*at_us));
+            let by_hand =
+                self.pressed.iter().any(|(at_us, socket)| *socket == moved.socket && recent(*at_us));
             let by_trip = !moved.on && station.led() == Some(Led::LockedOut);
             let id = id_of(station);
             let by_command = self.commands.values().any(|followed| {
@@ -321,7 +323,10 @@ impl Lab {
         let socket = *self.ids.get(id).unwrap_or_else(|| panic!("{id} is no socket of this house"));
         let age_us = u64::try_from(self.now.unix_ms - fresh.unix_ms).unwrap_or(0) * 1_000;
         let at_us = micros(self.now()).saturating_sub(age_us);
-        let before_us = at_us.saturating_sub(AGE_US);
+        let (before_us, at_us) = match fresh.late {
+            true => (at_us.saturating_sub(LATE_US), at_us + LATE_US),
+            false => (at_us.saturating_sub(AGE_US), at_us),
+        };
         let of = |(import, exported): (u32, u32)| i64::from(if export { exported } else { import }) * 100;
         let station = self.house.station(socket).expect("its socket");
         let now_at = station.registers_100mwh().map(of);
@@ -330,10 +335,10 @@ impl Lab {
         let most = known.iter().find(|(when, _)| *when >= at_us).map(|(_, r)| of(*r)).or(now_at);
         let most = most.or(known.back().map(|(_, r)| of(*r))).unwrap_or(0);
         assert!(least <= total && total <= most, "{id} told {total} mWh, wanted {least} … {most}: {fresh:?}");
-        if let Some(minute) = self.minute_of(socket, fresh.unix_ms) {
-            let told = self.minutes.insert((id.clone(), export, minute), fresh.late);
-            assert!(!(fresh.late && told.is_some()), "{id} told of minute {minute} again: {fresh:?}");
-        }
+        let told = self.told.entry((id.clone(), export)).or_default();
+        let same = |when: &&(i64, bool)| (when.0 - fresh.unix_ms).abs() < SAME_MS && (when.1 || fresh.late);
+        assert_eq!(told.iter().rev().find(same), None, "{id} told of a minute again: {fresh:?}");
+        told.push((fresh.unix_ms, fresh.late));
         if !fresh.late {
             let before = self.totals.insert((id.clone(), export), total);
             assert!(before <= Some(total), "a total of {id} fell from {before:?} to {total}");
@@ -384,7 +389,9 @@ impl Lab {
     pub(crate) fn join(&mut self, socket: usize) {
         let (id, code) = (self.id(socket), self.house.station(socket).expect("a socket").label());
         self.open_window(Some(&code), 10 * MINUTE).expect("the window opens");
-        self.run_until(5 * MINUTE, "the socket joins", |lab| lab.devices.contains_key(&id) && lab.is_joined(socket));
+        self.run_until(5 * MINUTE, "the socket joins", |lab| {
+            lab.devices.contains_key(&id) && lab.is_joined(socket)
+        });
     }
 
     pub(crate) fn is_joined(&self, socket: usize) -> bool {
@@ -406,14 +413,18 @@ impl Lab {
 
     /// A house all of whose sockets have joined.
     pub(crate) fn joined_house(scenario: &Scenario) -> Self {
+        Self::house_with(scenario, scenario.sockets().len())
+    }
+
+    /// A house so many of whose sockets have joined: some may be out of reach.
+    pub(crate) fn house_with(scenario: &Scenario, wanted: usize) -> Self {
         let mut lab = Self::with(scenario, Self::labels(scenario));
-        let all = lab.house.stations().len();
-        for _ in 0..12 {
+        for _ in 0..6 {
             lab.open_window(None, 10 * MINUTE).expect("the window opens");
             let end = lab.now.mono + 10 * MINUTE;
-            while lab.joined() < all && lab.step(end) {}
+            while lab.joined() < wanted && lab.step(end) {}
         }
-        assert_eq!(lab.joined(), all, "all join; {:?}", lab.notices());
+        assert!(lab.joined() >= wanted, "{} of {wanted} joined; {:?}", lab.joined(), lab.notices());
         lab.ask(Request::CloseJoining { line: None }).expect("it closes");
         lab
     }

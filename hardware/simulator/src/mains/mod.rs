@@ -27,9 +27,9 @@ mod wiring;
 
 pub use host::{Host, HostStats};
 pub use house::{House, Move, Overheard, Station};
-pub use plugline_socket::{Counts, Led, Membership};
 pub use line::{Delivery, FRAME_BYTES_MAX, Line, Refused, Setup, Stats, Truth, dealt_phases};
 pub use noise::{Noise, Shape, Source};
 pub use phy::Phy;
+pub use plugline_socket::{Counts, Led, Membership};
 pub use slots::Slots;
 pub use wiring::{LEVEL, Node, Phase, Rule, Wiring};

@@ -125,11 +125,17 @@ impl Plugline {
         };
         let (target, ask) = match operation {
             Operation::Discover => {
-                return Err(("unsupported", "sockets cannot be called out: they ask by themselves".to_owned()));
+                return Err((
+                    "unsupported",
+                    "sockets cannot be called out: they ask by themselves".to_owned(),
+                ));
             }
-            Operation::Join { seconds } => return self.open_window(None, ticket, (until(*seconds), now.mono)),
+            Operation::Join { seconds } => {
+                return self.open_window(None, ticket, (until(*seconds), now.mono));
+            }
             Operation::Link { target } => {
-                let eui = joining::parse_eui(&target.address).map_err(|bad| ("bad_address", bad.to_string()))?;
+                let eui =
+                    joining::parse_eui(&target.address).map_err(|bad| ("bad_address", bad.to_string()))?;
                 return self.open_window(Some(eui), ticket, (until(10), now.mono));
             }
             Operation::Poll { target, .. } | Operation::Read { target } => (target, Ask::Read),
@@ -157,7 +163,8 @@ impl Plugline {
         let member = self.member_of(eui).filter(|member| member.keeping.is_none());
         let short = member.map(|member| member.own.identity.short);
         short.ok_or_else(|| {
-            let detail = format!("{address} has not joined yet: open a joining window with the code of its label");
+            let detail =
+                format!("{address} has not joined yet: open a joining window with the code of its label");
             ("not_joined", detail)
         })
     }
@@ -200,15 +207,16 @@ impl Plugline {
     fn transmit(&mut self, job: &mut Job, now: Moment) {
         let shift = if job.attempt == 0 { 0 } else { self.shift_us() };
         let from = self.host.clock.at(now).wrapping_add(shift);
-        let need = self.airtime_us(job.pdu.len())
-            + u64::from(TURNAROUND_MAX_US)
-            + self.airtime_us(job.answer_len());
+        let need =
+            self.airtime_us(job.pdu.len()) + u64::from(TURNAROUND_MAX_US) + self.airtime_us(job.answer_len());
         let (_, into) = self.superframe(from);
         let slots: Vec<u16> = self.members.values().filter_map(|member| member.own.slot).collect();
         let gap = self.schedule.and_then(|schedule| schedule.gap(into, need, |slot| slots.contains(&slot)));
         let (start, end) = gap
             .filter(|(start, _)| start - into <= GAP_WAIT_US)
-            .map_or((into, into + need + ANYWHERE_US), |(start, end)| (start, end.min(start + need + ANYWHERE_US)));
+            .map_or((into, into + need + ANYWHERE_US), |(start, end)| {
+                (start, end.min(start + need + ANYWHERE_US))
+            });
         let not_before = from.wrapping_add(start - into);
         let window = (not_before, not_before + (end - start - need));
         job.phase = match self.host.send(&job.pdu, window, now, &mut self.outputs) {
@@ -254,13 +262,19 @@ impl Plugline {
             self.job = Some(job);
             return;
         }
-        self.fail(&job, "modem_reset", "the modem lost the command: it started anew or does not answer".to_owned(), false);
+        self.fail(
+            &job,
+            "modem_reset",
+            "the modem lost the command: it started anew or does not answer".to_owned(),
+            false,
+        );
         self.wish_failed(&job, now);
     }
 
     /// An ANSWER: it settles the command in flight, or is nothing.
     pub(super) fn answer(&mut self, frame: &Frame<'_>, now: Now) {
-        let believed = |job: &mut Job| job.short == frame.short() && job.attempt > 0 && job.forgeries < FORGERIES_MAX;
+        let believed =
+            |job: &mut Job| job.short == frame.short() && job.attempt > 0 && job.forgeries < FORGERIES_MAX;
         let Some(mut job) = self.job.take_if(believed) else {
             return self.count("stray_answer");
         };
@@ -353,10 +367,14 @@ impl Plugline {
                 Some(("not_shown", format!("{name} says that it is done, and its relay stays where it was")))
             }
             (Ended::Done, _) => None,
-            (Ended::Unsupported, ask) => Some(("unsupported", format!("{name} does not know `{}`", ask.name()))),
+            (Ended::Unsupported, ask) => {
+                Some(("unsupported", format!("{name} does not know `{}`", ask.name())))
+            }
             (Ended::Refused, Ask::Switch { .. }) => Some((
                 "refused",
-                format!("{name} refuses: it opened its relay because of too much current; press its button first"),
+                format!(
+                    "{name} refuses: it opened its relay because of too much current; press its button first"
+                ),
             )),
             (Ended::Refused, ask) => Some(("refused", format!("{name} refuses `{}`", ask.name()))),
             (Ended::Busy, _) => Some(("busy", format!("{name} is busy"))),
@@ -379,7 +397,8 @@ impl Plugline {
     }
 
     fn unanswered(&mut self, job: &Job, now: Moment) {
-        let detail = format!("{} did not answer `{}` ({} tries)", self.name(job), job.ask.name(), job.attempt);
+        let detail =
+            format!("{} did not answer `{}` ({} tries)", self.name(job), job.ask.name(), job.attempt);
         self.fail(job, "no_answer", detail, !job.heard);
         self.wish_failed(job, now);
     }
@@ -396,8 +415,12 @@ impl Plugline {
         job.doubt |= matches!(job.phase, Phase::Sending(_));
         let (name, ask) = (self.name(&job), job.ask.name());
         let (code, detail) = match job.phase {
-            Phase::Unsealed => ("storage", format!("`{ask}` for {name} waited for the disk until its time was over")),
-            Phase::Pause(_) if job.attempt == 0 => ("too_late", format!("the line was never free for `{ask}` to {name}")),
+            Phase::Unsealed => {
+                ("storage", format!("`{ask}` for {name} waited for the disk until its time was over"))
+            }
+            Phase::Pause(_) if job.attempt == 0 => {
+                ("too_late", format!("the line was never free for `{ask}` to {name}"))
+            }
             _ => ("no_answer", format!("{name} did not answer `{ask}` in time ({} tries)", job.attempt)),
         };
         let silent = code == "no_answer" && !job.heard;
@@ -417,7 +440,8 @@ impl Plugline {
 
     pub(super) fn fail(&mut self, job: &Job, code: &'static str, detail: String, silent: bool) {
         let in_flight = matches!(job.phase, Phase::Sending(_) | Phase::Answer(_));
-        let outcome = if job.doubt && (in_flight || job.attempt > 0) { Outcome::Unknown } else { Outcome::NotApplied };
+        let outcome =
+            if job.doubt && (in_flight || job.attempt > 0) { Outcome::Unknown } else { Outcome::NotApplied };
         self.progress(job, Progress::Failed(Failure { outcome, silent, code, detail }));
     }
 }

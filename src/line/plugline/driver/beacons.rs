@@ -83,11 +83,8 @@ impl Plugline {
         let Some(frames) = self.frames else { return };
         let (number, into_us) = frames.at(self.host.clock.at(now));
         let half = into_us / 1_000 / u64::from(BEACON_REPEAT_MS);
-        self.beat = Beat {
-            next: Some(number * HALVES + half + 1),
-            clock: Some(self.host.clock),
-            ..Beat::default()
-        };
+        self.beat =
+            Beat { next: Some(number * HALVES + half + 1), clock: Some(self.host.clock), ..Beat::default() };
         if let Some(network) = &self.network {
             self.beat.rekey(network);
         }
@@ -118,7 +115,8 @@ impl Plugline {
         if self.beat_due().is_none_or(|due| due > now.mono) {
             return;
         }
-        let (Some(half), Some(start_us)) = (self.beat.next, self.beat.next.and_then(|half| self.beacon_start(half)))
+        let (Some(half), Some(start_us)) =
+            (self.beat.next, self.beat.next.and_then(|half| self.beacon_start(half)))
         else {
             return;
         };

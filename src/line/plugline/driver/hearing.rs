@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use plugline_protocol::{Eui64, ShortAddress};
 use plugline_protocol::frame::{Frame, FrameError, Kind, MAX_PAYLOAD, MAX_PDU, Options};
 use plugline_protocol::messages::{Extensions, Report, extension};
 use plugline_protocol::reading::{Cause as Why, Reading as Figures};
 use plugline_protocol::security::Verdict;
 use plugline_protocol::timing::{TURNAROUND_MAX_US, TURNAROUND_MIN_US};
+use plugline_protocol::{Eui64, ShortAddress};
 
 use super::super::member::{Member, Minutes, spelled};
 use super::Plugline;
@@ -90,7 +90,8 @@ impl Plugline {
         let mut clear = [0; MAX_PAYLOAD];
         if channel.open(frame, &mut clear).is_err() {
             self.count("forged");
-            let detail = format!("somebody else uses the name {id:04X} of this network, or plays its gateway");
+            let detail =
+                format!("somebody else uses the name {id:04X} of this network, or plays its gateway");
             return self.notice_once("network_clash", "", detail);
         }
         self.count("rival");
@@ -222,8 +223,8 @@ impl Plugline {
     }
 
     fn tell_report(&mut self, short: ShortAddress, report: &Report<'_>, number: u64, now: Now) {
-        let settled = self.frames.is_some_and(|frames| frames.by_wall)
-            || now.mono.since(self.frames_since) >= SETTLING;
+        let settled =
+            self.frames.is_some_and(|frames| frames.by_wall) || now.mono.since(self.frames_since) >= SETTLING;
         let Some(member) = self.members.get_mut(&short).filter(|member| !member.leaving) else { return };
         let flags = report.reading.flags;
         let counts = settled && !flags.free_running;
@@ -280,7 +281,9 @@ impl Plugline {
         }
         let address = target.address;
         if alarms[0] && !before[0] {
-            let detail = format!("{address} opened its relay because of too much current; it refuses to switch on until its button is pressed");
+            let detail = format!(
+                "{address} opened its relay because of too much current; it refuses to switch on until its button is pressed"
+            );
             self.notice("over_current", detail);
         }
         if alarms[1] && !before[1] {

@@ -35,7 +35,8 @@ const DOWN_LATEST_US: u64 = 1_000_000;
 pub(super) fn parse_eui(text: &str) -> Result<Eui64, BadAddress> {
     let bad = |want| BadAddress { given: text.to_owned(), want };
     if text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("PLG1")) {
-        let want = "that is a whole code: open a joining window with it; an address is its first sixteen digits";
+        let want =
+            "that is a whole code: open a joining window with it; an address is its first sixteen digits";
         return Err(BadAddress { given: "PLG1:…".to_owned(), want });
     }
     let digits: Vec<char> = text.chars().filter(|c| !matches!(c, ':' | '-' | ' ')).collect();
@@ -110,7 +111,9 @@ impl Joining {
 
     fn pending_at(&self, short: ShortAddress) -> Option<(Eui64, &Pending)> {
         let mut pending = self.pending.iter();
-        pending.find(|(_, pending)| pending.joined.identity.short == short).map(|(eui, pending)| (*eui, pending))
+        pending
+            .find(|(_, pending)| pending.joined.identity.short == short)
+            .map(|(eui, pending)| (*eui, pending))
     }
 }
 
@@ -127,7 +130,8 @@ impl Plugline {
                 self.outputs.happen(Happening::Progress { ticket, progress: Progress::Done });
                 return Ok(());
             }
-            let detail = format!("the key of {} is not known: type the code of its label (PLG1:…)", spelled(eui));
+            let detail =
+                format!("the key of {} is not known: type the code of its label (PLG1:…)", spelled(eui));
             return Err(("awaits_code", detail));
         }
         if self.joining.open.is_none_or(|(before, until)| before != only || until < now) {
@@ -185,14 +189,18 @@ impl Plugline {
             }
             Some(false) => {
                 self.count("wrong_code");
-                let detail = format!("socket {name} asks to join, and the code that was typed is not its own: compare it with the label");
+                let detail = format!(
+                    "socket {name} asks to join, and the code that was typed is not its own: compare it with the label"
+                );
                 return self.refuse(eui, "wrong_code", detail);
             }
             None if self.member_of(eui).is_some() => {
                 if let Some(member) = self.member_of_mut(eui) {
                     member.asked_again = true;
                 }
-                let detail = format!("socket {name} belongs to this network and asks to join it: it was reset, or another one bears the same label; to let it in, open a window with the code of its label");
+                let detail = format!(
+                    "socket {name} belongs to this network and asks to join it: it was reset, or another one bears the same label; to let it in, open a window with the code of its label"
+                );
                 return self.refuse(eui, "joined_already", detail);
             }
             None => {
@@ -229,8 +237,7 @@ impl Plugline {
         let network = self.network.as_ref().expect("it was just made");
         let identity = Identity { eui, network: network.id, short };
         let nonces = Nonces { socket: up.nonce, gateway };
-        let grant =
-            Grant { group_key: network.group_key.clone(), group_counter: network.group.used, slot };
+        let grant = Grant { group_key: network.group_key.clone(), group_counter: network.group.used, slot };
         let keys = KeySet::joined(install, &identity, &nonces);
         let link = Link::new(&keys, &identity);
         let joined = Joined { identity, keys, grant };
@@ -238,7 +245,8 @@ impl Plugline {
         let pdu = answer_join(&joined, gateway, Options::default(), &mut room);
         let pdu = pdu.expect("a JOIN-DOWN is shorter than the longest PDU").to_vec();
         if self.joining.pending.len() >= PENDING_MAX {
-            let oldest = self.joining.pending.iter().min_by_key(|(_, pending)| pending.since).map(|(eui, _)| *eui);
+            let oldest =
+                self.joining.pending.iter().min_by_key(|(_, pending)| pending.since).map(|(eui, _)| *eui);
             oldest.and_then(|oldest| self.joining.pending.remove(&oldest));
         }
         let (capabilities, hardware) = (up.capabilities, up.hardware);
@@ -292,7 +300,8 @@ impl Plugline {
     /// The slot that a socket has or gets; `None` when none is left.
     fn slot_for(&self, eui: Eui64) -> Option<u16> {
         let schedule = self.schedule?;
-        let own = self.member_of(eui).and_then(|member| member.own.slot).filter(|slot| schedule.usable(*slot));
+        let own =
+            self.member_of(eui).and_then(|member| member.own.slot).filter(|slot| schedule.usable(*slot));
         own.or_else(|| {
             let promised = |slot: u16| {
                 let mut pending = self.joining.pending.iter();
@@ -313,7 +322,8 @@ impl Plugline {
         for member in self.members.values_mut() {
             member.own.slot = member.own.slot.filter(|slot| schedule.usable(*slot));
         }
-        let without: Vec<Eui64> = self.members.values().filter(|m| m.own.slot.is_none()).map(Member::eui).collect();
+        let without: Vec<Eui64> =
+            self.members.values().filter(|m| m.own.slot.is_none()).map(Member::eui).collect();
         for eui in without {
             let slot = self.slot_for(eui);
             if let Some(member) = self.member_of_mut(eui) {

@@ -2,8 +2,8 @@
 
 use plugline_protocol::frame::{Header, MAX_PDU, Options as FrameOptions};
 use plugline_protocol::hostlink::{
-    Confirm, Deframer, Hello, LINK_VERSION, MAX_ENCODED, Message, ModemKind, Receive, Signal, StartReason, TxResult,
-    encode,
+    Confirm, Deframer, Hello, LINK_VERSION, MAX_ENCODED, Message, ModemKind, Receive, Signal, StartReason,
+    TxResult, encode,
 };
 use plugline_protocol::label::Label;
 use plugline_protocol::messages::{
@@ -90,7 +90,16 @@ struct Socket {
 
 impl Socket {
     fn new(eui: Eui64, install: Key) -> Self {
-        Self { eui, install, nonce: [5; 8], joined: None, up: 0, energy: 123_456, relay: true, flags: Flags::default() }
+        Self {
+            eui,
+            install,
+            nonce: [5; 8],
+            joined: None,
+            up: 0,
+            energy: 123_456,
+            relay: true,
+            flags: Flags::default(),
+        }
     }
 
     fn capabilities() -> Capabilities {
@@ -98,14 +107,21 @@ impl Socket {
     }
 
     fn join_up(&self) -> Vec<u8> {
-        let up = JoinUp { eui: self.eui, minor: 0, capabilities: Self::capabilities(), hardware: 1, nonce: self.nonce };
+        let up = JoinUp {
+            eui: self.eui,
+            minor: 0,
+            capabilities: Self::capabilities(),
+            hardware: 1,
+            nonce: self.nonce,
+        };
         let mut room = [0; MAX_PDU];
         ask_to_join(&self.install, FrameOptions::default(), &up, &mut room).expect("it fits").to_vec()
     }
 
     fn take(&mut self, pdu: &[u8]) {
         let frame = plugline_protocol::frame::Frame::parse(pdu).expect("a frame");
-        self.joined = Some(accept_join(&self.install, self.eui, self.nonce, &frame).expect("it is for this socket"));
+        self.joined =
+            Some(accept_join(&self.install, self.eui, self.nonce, &frame).expect("it is for this socket"));
         self.up = 0;
     }
 
@@ -124,7 +140,11 @@ impl Socket {
         }
     }
 
-    fn seal(&mut self, options: FrameOptions, payload: &impl plugline_protocol::messages::Payload) -> Vec<u8> {
+    fn seal(
+        &mut self,
+        options: FrameOptions,
+        payload: &impl plugline_protocol::messages::Payload,
+    ) -> Vec<u8> {
         self.up += 1;
         let place = self.place();
         let channel = Channel::up(&place.keys.up, &place.identity);
@@ -146,7 +166,9 @@ impl Socket {
         let frame = plugline_protocol::frame::Frame::parse(pdu).expect("a frame");
         let place = self.place();
         let mut clear = [0; 128];
-        let clear = Channel::down(&place.keys.down, &place.identity).open(&frame, &mut clear).expect("a COMMAND for it");
+        let clear = Channel::down(&place.keys.down, &place.identity)
+            .open(&frame, &mut clear)
+            .expect("a COMMAND for it");
         (frame.counter().expect("it has one"), Command::parse(clear).expect("right"))
     }
 
@@ -450,12 +472,14 @@ impl Bench {
     }
 
     fn counted(&self, wanted: &str) -> usize {
-        let fits = |happening: &&Happening| matches!(happening, Happening::Malformed { kind } if *kind == wanted);
+        let fits =
+            |happening: &&Happening| matches!(happening, Happening::Malformed { kind } if *kind == wanted);
         self.happenings.iter().filter(fits).count()
     }
 
     fn noticed(&self, wanted: &str) -> usize {
-        let fits = |happening: &&Happening| matches!(happening, Happening::Notice { code, .. } if *code == wanted);
+        let fits =
+            |happening: &&Happening| matches!(happening, Happening::Notice { code, .. } if *code == wanted);
         self.happenings.iter().filter(fits).count()
     }
 

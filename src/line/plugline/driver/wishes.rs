@@ -44,7 +44,9 @@ fn wish(member: &Member, network: &Network) -> Option<(Ask, Moment)> {
 impl Plugline {
     fn wishes(&self) -> impl Iterator<Item = (&Member, Ask, Moment)> {
         let with = |network| {
-            self.members.values().filter_map(move |member| wish(member, network).map(|(ask, due)| (member, ask, due)))
+            self.members
+                .values()
+                .filter_map(move |member| wish(member, network).map(|(ask, due)| (member, ask, due)))
         };
         self.network.as_ref().map(with).into_iter().flatten()
     }
@@ -130,7 +132,8 @@ impl Plugline {
     fn gone(&mut self, job: &Job) {
         self.members.remove(&job.short);
         let Ok(key) = self.random() else {
-            return self.notice("no_entropy", "the group key could not be replaced: no randomness".to_owned());
+            return self
+                .notice("no_entropy", "the group key could not be replaced: no randomness".to_owned());
         };
         let Some(network) = &mut self.network else { return };
         network.group_key = Key::new(key);

@@ -237,12 +237,7 @@ impl Station {
     }
 
     /// Another label, and flash as from the factory.
-    pub(crate) fn relabel(
-        &mut self,
-        like: Factory,
-        (now_us, line): (u64, &mut Line),
-        moves: &mut Vec<Move>,
-    ) {
+    pub(crate) fn relabel(&mut self, like: Factory, (now_us, line): (u64, &mut Line), moves: &mut Vec<Move>) {
         self.power_off(now_us, line);
         self.factory = like;
         self.asleep = Some(Flash::new());

@@ -170,7 +170,8 @@ fn a_joined_socket_that_asks_and_reports_all_the_same_is_two() {
 #[test]
 fn beside_another_network_a_new_one_is_started_only_when_that_was_said() {
     let neighbour = |bench: &mut Bench| {
-        let id = plugline_protocol::Identity { eui: OTHER, network: NetworkId(0x0BAD), short: ShortAddress(3) };
+        let id =
+            plugline_protocol::Identity { eui: OTHER, network: NetworkId(0x0BAD), short: ShortAddress(3) };
         let mut room = [0; MAX_PDU];
         let channel = Channel::up(&Key::new([1; 16]), &id);
         let pdu = channel.seal(FrameOptions::default(), 5, &Report::default(), &mut room).unwrap().to_vec();
@@ -218,10 +219,18 @@ fn a_removed_socket_is_told_to_leave_and_the_others_get_a_new_group_key() {
     bench.wait(ms(400));
     bench.hear(&socket.answer(counter, Ended::Done));
     bench.wait(SECOND);
-    let asks: Vec<Ask> = bench.of_kind(Kind::Command).iter().filter_map(|sent| {
-        (sent.pdu[4..6] == other.place().identity.short.0.to_be_bytes()).then(|| other.command(&sent.pdu).1.ask)
-    }).collect();
+    let asks: Vec<Ask> = bench
+        .of_kind(Kind::Command)
+        .iter()
+        .filter_map(|sent| {
+            (sent.pdu[4..6] == other.place().identity.short.0.to_be_bytes())
+                .then(|| other.command(&sent.pdu).1.ask)
+        })
+        .collect();
     let network = bench.line.network.as_ref().unwrap();
     assert_ne!(network.group_key, old_key);
-    assert!(asks.iter().any(|ask| matches!(ask, Ask::GroupKey { key, .. } if *key == network.group_key)), "{asks:?}");
+    assert!(
+        asks.iter().any(|ask| matches!(ask, Ask::GroupKey { key, .. } if *key == network.group_key)),
+        "{asks:?}"
+    );
 }

@@ -257,7 +257,8 @@ fn a_socket_whose_plug_was_pulled_is_asked_and_then_offline_and_back_with_its_ne
     assert!(bench.of_kind(Kind::Command).is_empty());
     bench.wait(20 * SECOND);
     assert_eq!(bench.of_kind(Kind::Command).len(), 3);
-    let silent = |bench: &Bench| bench.happenings.iter().filter(|h| matches!(h, Happening::Silent { .. })).count();
+    let silent =
+        |bench: &Bench| bench.happenings.iter().filter(|h| matches!(h, Happening::Silent { .. })).count();
     assert_eq!(silent(&bench), 1);
     bench.wait(10 * MINUTE);
     assert_eq!((silent(&bench), bench.of_kind(Kind::Command).len()), (1, 3), "and then left alone");

@@ -32,7 +32,10 @@ fn a_command_is_repeated_octet_for_octet_at_once_eight_times() {
     let steps = tries.windows(2).map(|pair| pair[1].not_before.max(pair[0].not_before) - pair[0].not_before);
     let steps: Vec<u64> = steps.map(|us| us / 1_000).collect();
     assert!(steps.iter().all(|step| (250..=900).contains(step)), "{steps:?}");
-    assert!(steps.iter().filter(|step| **step < 290).count() >= 4, "at once where no slot is in the way: {steps:?}");
+    assert!(
+        steps.iter().filter(|step| **step < 290).count() >= 4,
+        "at once where no slot is in the way: {steps:?}"
+    );
 }
 
 #[test]
@@ -218,7 +221,11 @@ fn no_command_leaves_before_its_counter_is_on_disk_and_none_is_used_twice() {
     let stale = socket.response(counter, Ended::Stale, false);
     again.hear(&stale);
     let (next, command) = socket.command(&again.of_kind(Kind::Command).pop().unwrap().pdu);
-    assert_eq!((next, u32::from(command.reference)), (counter + 1, socket.up), "and the socket is caught up with");
+    assert_eq!(
+        (next, u32::from(command.reference)),
+        (counter + 1, socket.up),
+        "and the socket is caught up with"
+    );
 }
 
 #[test]
