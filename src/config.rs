@@ -26,6 +26,10 @@ use crate::mqtt::topics;
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/plugline";
 
 const DEFAULT_HTTP: &str = "127.0.0.1:8480";
+/// Fewer would lock out the page and the command line beside a few readers.
+const CONNECTIONS_MIN: usize = 16;
+/// A gateway that more than this read has a relay in front of it.
+const CONNECTIONS_MAX: usize = 100_000;
 const DEFAULT_BROKER: &str = "127.0.0.1:1883";
 
 /// Everything that can be chosen.
@@ -33,6 +37,8 @@ const DEFAULT_BROKER: &str = "127.0.0.1:1883";
 pub struct Config {
     /// Where the HTTP API listens; loopback.
     pub http_listen: SocketAddr,
+    /// HTTP connections held at once; `None`: as many as the API holds by default.
+    pub http_connections: Option<usize>,
     /// The broker and the topics.
     pub mqtt: Settings,
     /// The lines, in order.
@@ -126,11 +132,25 @@ impl Config {
         }
         Ok(Self {
             http_listen,
+            http_connections: connections(&context, file.http.connections.as_ref())?,
             mqtt: mqtt_settings(&context, &file.mqtt)?,
             lines: lines(&context, &file.line)?,
             store_dir: file.store.dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
         })
     }
+}
+
+fn connections(context: &Context<'_>, given: Option<&Spanned<usize>>) -> Result<Option<usize>, ConfigError> {
+    let Some(given) = given else { return Ok(None) };
+    let allowed = CONNECTIONS_MIN..=CONNECTIONS_MAX;
+    if !allowed.contains(given.get_ref()) {
+        let text = format!(
+            "{} connections; from {CONNECTIONS_MIN} to {CONNECTIONS_MAX} are possible",
+            given.get_ref()
+        );
+        return Err(context.wrong(given, text));
+    }
+    Ok(Some(*given.get_ref()))
 }
 
 fn lines(context: &Context<'_>, lines: &[file::Line<'_>]) -> Result<Vec<LineConfig>, ConfigError> {
@@ -294,6 +314,7 @@ mod tests {
     fn every_wrong_value_is_refused_where_it_stands() {
         refused("[http]\nlisten = \"here\"\n", (2, 10), "no address and port");
         refused("[http]\nlisten = \"0.0.0.0:80\"\n", (2, 10), "loopback only");
+        refused("[http]\nconnections = 15\n", (2, 15), "from 16 to 100000");
         refused("[mqtt]\nbroker = \"ssl://host\"\n", (2, 10), "`mqtts://host`");
         refused("[mqtt]\nbase = \"a/#\"\n", (2, 8), "a/#");
         refused("[mqtt.embedded]\nlisten = \"0.0.0.0:1883\"\n", (2, 10), "[[mqtt.embedded.user]]");

@@ -174,6 +174,7 @@ fn start_edges(
     let settings = http::Settings {
         version: VERSION.into(),
         started_unix_ms: running.started_unix_ms,
+        connections: config.http_connections.unwrap_or(http::CONNECTIONS),
         ..http::Settings::default()
     };
     edges.spawn(http::serve(listener, door.clone(), settings, running.stopped.clone()));

@@ -245,7 +245,7 @@ def report(minute, read, deltas, extensions=b""):
 
 
 def command(op, name, argument=b"", reference=0x1234, **meaning):
-    return u16(reference) + u8(op) + argument, {"reference": reference, "op": name} | meaning
+    return u32(reference) + u8(op) + argument, {"reference": reference, "op": name} | meaning
 
 
 OUTCOMES = ["done", "unsupported", "refused", "bad_argument", "stale", "busy"]
@@ -354,18 +354,19 @@ def commands(out):
         out.sealed(f"command-{name.replace('_', '-')}", name, COMMAND, down, 0x53 + at, message)
     out.sealed("command-slot-none", "report by listening", COMMAND, down, 0x60, command(7, "slot", NONE, slot=None))
     rejected = [
-        ("unknown-op", "an op of a later version", u16(0x1234) + B("F1AA"), "unsupported"),
-        ("reserved-op", "BACKFILL, which a socket of this version does not know", u16(0x1234) + B("11"), "unsupported"),
-        ("dead-op", "0A is not used", u16(0x1234) + B("0A"), "unsupported"),
-        ("switch-2", "neither off nor on", u16(0x1234) + B("0102"), "bad_argument"),
-        ("switch-long", "an octet too many", u16(0x1234) + B("010100"), "bad_argument"),
-        ("switch-short", "no argument", u16(0x1234) + B("01"), "bad_argument"),
-        ("interval-0", "never", u16(0x1234) + B("0300"), "bad_argument"),
-        ("interval-61", "longer than an hour", u16(0x1234) + B("033D"), "bad_argument"),
-        ("power-on-3", "a behaviour that there is not", u16(0x1234) + B("0503"), "bad_argument"),
-        ("slot-640", "a slot that there is not", u16(0x1234) + B("070280"), "bad_argument"),
-        ("group-key-short", "a key of fifteen octets", u16(0x1234) + B("0D") + GROUP_KEY[:15] + u32(0), "bad_argument"),
-        ("no-op", "ends before the op", u16(0x1234), "bad_argument"),
+        ("unknown-op", "an op of a later version", u32(0x1234) + B("F1AA"), "unsupported"),
+        ("reserved-op", "BACKFILL, which a socket of this version does not know", u32(0x1234) + B("11"), "unsupported"),
+        ("dead-op", "0A is not used", u32(0x1234) + B("0A"), "unsupported"),
+        ("switch-2", "neither off nor on", u32(0x1234) + B("0102"), "bad_argument"),
+        ("switch-long", "an octet too many", u32(0x1234) + B("010100"), "bad_argument"),
+        ("switch-short", "no argument", u32(0x1234) + B("01"), "bad_argument"),
+        ("interval-0", "never", u32(0x1234) + B("0300"), "bad_argument"),
+        ("interval-61", "longer than an hour", u32(0x1234) + B("033D"), "bad_argument"),
+        ("power-on-3", "a behaviour that there is not", u32(0x1234) + B("0503"), "bad_argument"),
+        ("slot-640", "a slot that there is not", u32(0x1234) + B("070280"), "bad_argument"),
+        ("group-key-short", "a key of fifteen octets", u32(0x1234) + B("0D") + GROUP_KEY[:15] + u32(0), "bad_argument"),
+        ("no-op", "ends before the op", u32(0x1234), "bad_argument"),
+        ("no-reference", "ends within the reference", B("001234"), "bad_argument"),
     ]
     for at, (name, about, payload, outcome) in enumerate(rejected):
         pdu = seal(COMMAND, down, 0x70 + at, payload)
@@ -443,7 +444,7 @@ def unauthentic(out):
     good = seal(REPORT, up, 0x1234, PLAIN[0])
     foreign = dict(net=B("1234"), short=B("0099"))
     out.bad("foreign-report", "a neighbour's socket", seal(REPORT, OTHER["up"], 0x1234, PLAIN[0], **foreign), "foreign")
-    stolen = seal(COMMAND, down, 0x51, u16(0x1234) + B("0101"), net=B("1234"))
+    stolen = seal(COMMAND, down, 0x51, u32(0x1234) + B("0101"), net=B("1234"))
     out.bad("foreign-command", "under our own key, for another network", stolen, "foreign")
     for name, about, octet, mask in [
         ("payload", "one bit of the ciphertext", 12, 1),
@@ -454,10 +455,10 @@ def unauthentic(out):
     ]:
         out.bad(f"forged-{name}", about, flipped(good, octet, mask), "forged")
     out.bad("forged-kind", "a REPORT made a RESPONSE", fc(RESPONSE) + good[1:], "forged")
-    out.bad("forged-key", "a COMMAND under K_up", seal(COMMAND, up, 0x51, u16(0x1234) + B("0101")), "forged")
-    out.bad("forged-direction", "a COMMAND under the right key with the nonce of a REPORT", seal(COMMAND, down, 0x51, u16(0x1234) + B("0101"), direction=1), "forged")
+    out.bad("forged-key", "a COMMAND under K_up", seal(COMMAND, up, 0x51, u32(0x1234) + B("0101")), "forged")
+    out.bad("forged-direction", "a COMMAND under the right key with the nonce of a REPORT", seal(COMMAND, down, 0x51, u32(0x1234) + B("0101"), direction=1), "forged")
     out.bad("forged-group", "a BEACON under a socket's key", seal(BEACON, up, 7, BEACON_24[0]), "forged")
-    out.bad("forged-group-command", "a COMMAND under the group key", seal(COMMAND, GROUP_KEY, 0x51, u16(0x1234) + B("0101")), "forged")
+    out.bad("forged-group-command", "a COMMAND under the group key", seal(COMMAND, GROUP_KEY, 0x51, u32(0x1234) + B("0101")), "forged")
     out.bad("forged-resumed", "under a key of the next set", seal(REPORT, K2["up"], 1, PLAIN[0]), "forged")
     out.bad("forged-answer-status", "refused made done", flipped(answer(0x51, 0x82), 7, 2), "forged", about_counter=0x51)
     out.bad("forged-answer-old", "the answer to the command 256 before", answer(0x51, 0x80), "forged", about_counter=0x151)
@@ -522,11 +523,11 @@ def fresh():
         {"id": "down-other-tag", "gate": "commands", "about": "the last counter with another tag is not a repeat", "steps": [cmd(7, 1, 9, 9, "fresh"), cmd(7, 2, 9, 9, "replayed"), cmd(7, 1, 9, 9, "repeat")]},
         {"id": "down-repeat-late", "gate": "commands", "about": "a repeat is answered however far the up-counter went", "steps": [cmd(7, 1, 9, 9, "fresh"), cmd(7, 1, 9, 500, "repeat")]},
         {"id": "down-stale", "gate": "commands", "about": "four behind is the most, and none ahead; stale ones are not remembered", "steps": [cmd(1, 1, 96, 100, "fresh"), cmd(2, 2, 95, 100, "stale"), cmd(3, 3, 101, 100, "stale"), cmd(2, 4, 100, 100, "fresh")]},
-        {"id": "down-wrap", "gate": "commands", "about": "the reference wraps with the low 16 bits", "steps": [cmd(1, 1, 65534, 65537, "fresh"), cmd(2, 2, 1, 65537, "fresh"), cmd(3, 3, 65532, 65537, "stale")]},
-        {"id": "down-power-cut", "gate": "commands", "restored": 40, "about": "recorded before the cut at 1000, sent after the start at ceiling 1024 + 16", "steps": [cmd(41, 1, 1000, 1040, "stale"), cmd(42, 2, 1024, 1040, "stale"), cmd(43, 3, 1040, 1041, "fresh")]},
-        {"id": "down-come-round", "gate": "commands", "restored": 40, "about": "a reference that fits again after 65,536 frames belongs to an old counter", "steps": [cmd(12, 1, 1040, 66576, "replayed"), cmd(40, 1, 1040, 66576, "replayed")]},
+        {"id": "down-whole", "gate": "commands", "about": "the low 16 bits alone say nothing", "steps": [cmd(1, 1, 1, 65537, "stale"), cmd(2, 2, 65537, 1, "stale"), cmd(3, 3, 65533, 65537, "fresh"), cmd(4, 4, 4294967295, 4294967295, "fresh")]},
+        {"id": "down-power-cut", "gate": "commands", "about": "recorded before the cut at 1000, sent after the start at ceiling 1024 + 16", "steps": [cmd(41, 1, 1000, 1040, "stale"), cmd(42, 2, 1024, 1040, "stale"), cmd(43, 3, 1040, 1041, "fresh")]},
+        {"id": "down-come-round", "gate": "commands", "about": "63 power cuts later the low 16 bits fit again; the reference does not", "steps": [cmd(12, 1, 1040, 66576, "stale"), cmd(40, 1, 1041, 66576, "stale")]},
         {"id": "group-in-order", "gate": "group", "about": "only upwards, by at most 4096", "steps": window((1, "fresh"), (1, "replayed"), (4097, "fresh"), (8194, "too_far"), (8193, "fresh"), (4294967295, "too_far"), (8192, "replayed"))},
-        {"id": "group-restored", "gate": "group", "restored": 600, "about": "beacons of before the power cut stay old", "steps": window((600, "replayed"), (1, "replayed"), (601, "fresh"))},
+        {"id": "group-restored", "gate": "group", "restored": 600, "about": "below the floor that a SYNC named all is old", "steps": window((600, "replayed"), (1, "replayed"), (601, "fresh"))},
     ]
 
 
@@ -577,7 +578,7 @@ def packet(kind, number, body):
 
 
 def link():
-    pdu = seal(COMMAND, K["down"], 0x51, u16(0x1234) + B("0101"))
+    pdu = seal(COMMAND, K["down"], 0x51, u32(0x1234) + B("0101"))
     heard = seal(REPORT, K["up"], 0x1234, PLAIN[0])
     hello = u8(1) + u32(5) + u8(1) + u8(2) + u32(2400) + u8(14) + u8(1) + u8(126) + u8(4) + u64(123456)
     status = u64(60_000_000) + u32(120) + u32(3) + u32(14) + u32(0) + u32(21000) + u8(1)

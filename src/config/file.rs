@@ -28,6 +28,7 @@ pub(super) struct File<'t> {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http {
     pub(super) listen: Option<Spanned<String>>,
+    pub(super) connections: Option<Spanned<usize>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,7 +1,6 @@
 //! `GET /v1/events`: checks everything that can be refused, then hands over to long-poll or stream.
 //! Spec: `protocol-spec/http.md`, Events.
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
@@ -58,7 +57,8 @@ fn stream<S: Source + Commands>(
     start: Result<u64, Expired>,
 ) -> Result<Response, Problem> {
     let stream = sse::Stream::new(app, ask.filter, start);
-    let mut response = Response::new(pen::body(|pen| stream.write(pen)));
+    let mut response = Response::default();
+    pen::body(&mut response, |pen| stream.write(pen));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -86,19 +86,15 @@ async fn long_poll<S: Source + Commands>(
         response
     } else {
         let held = Held { app, filter: ask.filter, limit: ask.limit, after: page.cursor, until };
-        held_answer(pen::body(|pen| held.write(pen)))
+        let mut response = json(StatusCode::OK, String::new());
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        pen::body(&mut response, |pen| held.write(pen));
+        response
     };
     applied(&mut response, ask.wait.preferred_s);
     Ok(response)
-}
-
-fn held_answer(body: Body) -> Response {
-    let mut response = json(StatusCode::OK, String::new());
-    response
-        .headers_mut()
-        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    *response.body_mut() = body;
-    response
 }
 
 /// The link to the next page: the same request, from where this one ends.

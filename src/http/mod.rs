@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 pub mod ask;
 mod commands;
+mod connection;
 pub mod cursor;
 mod devices;
 mod events;
@@ -65,7 +66,7 @@ pub struct Settings {
     pub grace: Duration,
 }
 
-/// Connections held at once by default: ten times a busy house, at about 12 KB each.
+/// Connections held at once by default: ten times a busy house, at about 5 KB each.
 pub const CONNECTIONS: usize = 1000;
 
 impl Default for Settings {

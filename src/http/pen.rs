@@ -4,10 +4,11 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
+use axum::response::Response;
 use hyper::body::Frame;
 
 /// Where the future puts its pieces.
@@ -31,38 +32,69 @@ impl Pen {
     }
 }
 
-struct Written<F> {
+/// A body that is being written.
+pub(super) struct Writing {
     slot: Arc<Mutex<Option<Bytes>>>,
-    future: Option<Pin<Box<F>>>,
+    /// `None` when it has ended.
+    future: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
 }
 
-/// A body written by a future. An error ends the connection without the end of the body, so that the reader
-/// knows that something is missing.
-pub(super) fn body<F>(write: impl FnOnce(Pen) -> F) -> Body
+impl Writing {
+    /// The next piece, when there is one; `None` behind the last. Whoever takes one wants the next.
+    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let Some(future) = &mut self.future else { return Poll::Ready(None) };
+        let ended = future.as_mut().poll(context);
+        if let Some(piece) = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        let Poll::Ready(result) = ended else { return Poll::Pending };
+        self.future = None;
+        Poll::Ready(result.err().map(Err))
+    }
+}
+
+/// The handle of a body in the extensions of its response: by it the connection takes the writing over.
+#[derive(Clone)]
+pub(super) struct Pad(Arc<Mutex<Option<Writing>>>);
+
+impl Pad {
+    fn lock(&self) -> MutexGuard<'_, Option<Writing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the writing away from the body, which has nothing to say from then on and does not end.
+    pub(super) fn take(&self) -> Option<Writing> {
+        self.lock().take()
+    }
+}
+
+/// Gives a response a body that is written by a future. An error ends the connection without the end of the body,
+/// so that the reader knows that something is missing.
+pub(super) fn body<F>(response: &mut Response, write: impl FnOnce(Pen) -> F)
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     let slot = Arc::new(Mutex::new(None));
     let future = write(Pen(Arc::clone(&slot)));
-    Body::new(Written { slot, future: Some(Box::pin(future)) })
+    let writing = Writing { slot, future: Some(Box::pin(future)) };
+    let pad = Pad(Arc::new(Mutex::new(Some(writing))));
+    *response.body_mut() = Body::new(Written(pad.clone()));
+    response.extensions_mut().insert(pad);
 }
 
-impl<F: Future<Output = io::Result<()>> + Send> hyper::body::Body for Written<F> {
+struct Written(Pad);
+
+impl hyper::body::Body for Written {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some(future) = &mut self.future else { return Poll::Ready(None) };
-        let ended = future.as_mut().poll(context);
-        if let Some(piece) = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.0.lock().as_mut() {
+            Some(writing) => {
+                writing.poll_piece(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
+            None => Poll::Pending,
         }
-        let Poll::Ready(result) = ended else { return Poll::Pending };
-        self.future = None;
-        Poll::Ready(result.err().map(Err))
     }
 }
 
@@ -72,11 +104,20 @@ mod tests {
 
     use super::*;
 
+    fn written<F>(write: impl FnOnce(Pen) -> F) -> Body
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let mut response = Response::default();
+        body(&mut response, write);
+        response.into_body()
+    }
+
     #[tokio::test]
     async fn pieces_arrive_in_order_and_none_is_made_before_it_is_wanted() {
         let made = Arc::new(Mutex::new(0));
         let counter = Arc::clone(&made);
-        let mut body = body(|mut pen| async move {
+        let mut body = written(|mut pen| async move {
             for piece in ["a", "b", "", "c"] {
                 *counter.lock().expect("not poisoned") += 1;
                 pen.put(piece).await;
@@ -91,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_is_told_once_and_ends_the_body() {
-        let mut body = body(|mut pen| async move {
+        let mut body = written(|mut pen| async move {
             pen.put("a").await;
             Err(io::Error::other("broken"))
         });

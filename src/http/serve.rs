@@ -1,6 +1,4 @@
-//! Accepting connections, limiting them, and ending them in time. Hyper's http1 builder is used directly: half the
-//! memory per open stream of the builder that guesses versions, a limit on reading heads, and an end that does
-//! not wait for open streams.
+//! Accepting connections, limiting them, and ending them in time.
 
 use std::io;
 use std::pin::pin;
@@ -8,22 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::connection::{Limits, connection};
 use super::problem::{Problem, TOO_MANY_CONNECTIONS};
-use super::progress::Progress;
 use super::{App, Settings, router, stopped};
 use crate::source::{Commands, Source};
 
-/// Buffer of a connection, hence the largest request head; also what may wait to be written beside one piece of a body.
-const BUFFER: usize = 16 * 1024;
 /// Refusals being told at once; connections beyond are dropped without a word.
 const REFUSALS: usize = 64;
 /// What a refused connection gets to hear why.
@@ -94,8 +87,8 @@ impl Server {
         // Events are small and must not wait for each other.
         let _ = stream.set_nodelay(true);
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            let connection =
-                connection(stream, self.router.clone(), Arc::clone(&self.settings), self.stop.clone());
+            let limits = Limits { head_time: self.settings.head_time, stall: self.settings.stall };
+            let connection = connection(stream, self.router.clone(), limits, self.stop.clone());
             tasks.spawn(async move {
                 connection.await;
                 drop(place);
@@ -106,28 +99,6 @@ impl Server {
                 drop(place);
             });
         }
-    }
-}
-
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    settings: Arc<Settings>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let io = TokioIo::new(Progress::new(stream, settings.stall));
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(settings.head_time).max_buf_size(BUFFER);
-    let mut served = pin!(builder.serve_connection(io, TowerToHyperService::new(router)));
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection ended early");
     }
 }
 

@@ -186,12 +186,14 @@ impl<S: Source + Commands> Stream<S> {
         let head = self.app.source.span().head;
         let entries = self.app.source.since(self.at, BATCH).await.map_err(io::Error::other)?;
         let whole = entries.first().is_some_and(|entry| entry.event.seq == self.at + 1);
-        let span = self.app.source.span();
-        if !whole && self.at < span.oldest {
-            // Trimmed under a reader that was too slow: said, never skipped.
-            self.at = span.head;
-            self.told = self.at;
-            return Ok((self.reset(Expired::Trimmed).into_bytes(), false));
+        if !whole {
+            let span = self.app.source.span();
+            if self.at < span.oldest {
+                // Trimmed under a reader that was too slow: said, never skipped.
+                self.at = span.head;
+                self.told = self.at;
+                return Ok((self.reset(Expired::Trimmed).into_bytes(), false));
+            }
         }
         let lagging = entries.is_empty() && self.at < head;
         Ok((self.encode(entries), lagging))

@@ -44,7 +44,23 @@ struct Component {
     key: String,
     platform: &'static str,
     fields: Map<String, Value>,
-    diagnostic: bool,
+    category: Option<Category>,
+}
+
+/// Of what kind an entity is that is not what the device is there for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Category {
+    Config,
+    Diagnostic,
+}
+
+impl Category {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Diagnostic => "diagnostic",
+        }
+    }
 }
 
 /// Where payloads point.
@@ -88,12 +104,12 @@ impl Site<'_> {
             let mut fields = component.fields;
             fields.insert("p".into(), component.platform.into());
             fields.insert("uniq_id".into(), format!("plugline_{root}_{}", component.key).into());
-            let avty = match component.diagnostic {
-                true => json!([status]),
-                false => json!([status, line, own]),
+            let avty = match component.category {
+                Some(Category::Diagnostic) => json!([status]),
+                Some(Category::Config) | None => json!([status, line, own]),
             };
-            if component.diagnostic {
-                fields.insert("ent_cat".into(), "diagnostic".into());
+            if let Some(category) = component.category {
+                fields.insert("ent_cat".into(), category.word().into());
             }
             fields.insert("avty".into(), avty);
             fields.insert("avty_mode".into(), "all".into());
@@ -185,13 +201,25 @@ fn components(topics: &Topics, first: &Device, device: &Device) -> Vec<Component
                 "name": name, "dev_cla": "outlet", "cmd_t": topics.device(&device.id, Leaf::Set),
                 "stat_t": topics.device(&device.id, Leaf::Relay),
             })),
-            diagnostic: false,
+            category: None,
         });
     }
     for measured in device.measured.iter() {
         let fields = sensor(topics.device(&device.id, Leaf::Reading), *measured, naming);
         let key = naming.key(measured.quantity.row().name);
-        all.push(Component { key, platform: "sensor", fields, diagnostic: false });
+        all.push(Component { key, platform: "sensor", fields, category: None });
+    }
+    if device.abilities.identify {
+        let mut fields = object(json!({
+            "dev_cla": "identify", "cmd_t": topics.name(&Topic::Request("identify".into())),
+            "pl_prs": json!({ "id": device.id.as_str() }).to_string(),
+        }));
+        // The class names the first.
+        if naming.channel.is_some() {
+            fields.insert("name".into(), naming.label("Identify").into());
+        }
+        let category = Some(Category::Config);
+        all.push(Component { key: naming.key("identify"), platform: "button", fields, category });
     }
     if device.abilities.relay {
         let ends: Vec<&str> =
@@ -203,7 +231,7 @@ fn components(topics: &Topics, first: &Device, device: &Device) -> Vec<Component
                 "name": naming.label("Command result"), "evt_typ": ends,
                 "stat_t": topics.device(&device.id, Leaf::Result),
             })),
-            diagnostic: true,
+            category: Some(Category::Diagnostic),
         });
     }
     all
@@ -346,6 +374,29 @@ mod tests {
             shown["cmps"]["result"]["evt_typ"],
             json!(["confirmed", "failed", "expired", "superseded", "cancelled"])
         );
+    }
+
+    #[test]
+    fn what_can_show_itself_has_a_button_for_each_channel() {
+        let able = |id, channel| {
+            let mut device = (*device(id, channel, &[])).clone();
+            device.abilities.identify = true;
+            Arc::new(device)
+        };
+        let shown = config(&[able("insteon_2c0d11", Some(1)), able("insteon_2c0d11_2", Some(2))]);
+        assert_eq!(
+            shown["cmps"]["identify_2"],
+            json!({
+                "p": "button", "uniq_id": "plugline_insteon_2c0d11_identify_2", "name": "Identify 2",
+                "dev_cla": "identify", "ent_cat": "config", "cmd_t": "p/gw_aaaaaaaaaa/request/identify",
+                "pl_prs": "{\"id\":\"insteon_2c0d11_2\"}", "avty_mode": "all",
+                "avty": [
+                    {"t": "p/gw_aaaaaaaaaa/status"}, {"t": "p/gw_aaaaaaaaaa/line/mains"},
+                    {"t": "p/gw_aaaaaaaaaa/device/insteon_2c0d11_2/availability"},
+                ],
+            })
+        );
+        assert!(shown["cmps"]["identify"].get("name").is_none());
     }
 
     #[test]

@@ -1,20 +1,19 @@
-//! What comes in: payloads of `set` and `request`, judged. Pure.
+//! What comes in: payloads of `set`, judged, and what they share with requests. Pure.
 //!
 //! A retained command is a hazard: it would switch again at every connect. It is refused whatever it says.
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::device::{Device, DeviceId};
+use crate::device::DeviceId;
 use crate::hub::command::{Action, ReplyTo};
-use crate::hub::{LineHealth, NewCommand, Refused, Wish};
+use crate::hub::{NewCommand, Refused, Wish};
 use crate::json;
-use crate::source::Part;
 
 use super::publish::Message;
-use super::topics::{Leaf, Topic, Topics};
+use super::topics::{Leaf, Topics};
 
 /// How long a command may wait to be sent when nobody says.
 const TTL_DEFAULT_S: u32 = 30;
@@ -22,8 +21,8 @@ const TTL_DEFAULT_S: u32 = 30;
 const TTL_MAX_S: u32 = 86_400;
 /// Longest `transaction`, correlation data and response topic, in bytes: they are kept with the command on disk.
 const REPLY_MAX: usize = 1024;
-/// Largest answer, in bytes: below the packet limit of 1 MiB with room for topic and properties.
-const ANSWER_MAX: usize = 1_000_000;
+/// Characters of a wrong value that are said back: enough to recognise it.
+const SHOWN: usize = 40;
 
 /// A message from the broker, as far as it matters here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,23 +54,14 @@ impl Rejection {
     /// The hub refused.
     #[must_use]
     pub fn refused(refused: &Refused, reply_to: ReplyTo) -> Self {
-        let code = match refused {
-            Refused::UnknownDevice(_) => "unknown_device",
-            Refused::NotSupported { .. } => "not_supported",
-            Refused::StateUnknown(_) => "state_unknown",
-            Refused::QueueFull { .. } => "queue_full",
-            Refused::StoreBroken => "store_broken",
-            Refused::Stopping => "stopping",
-            _ => "refused",
-        };
-        Self { code, detail: refused.to_string(), reply_to }
+        Self { code: code(refused), detail: refused.to_string(), reply_to }
     }
 
     /// Too many commands wait to be taken in.
     #[must_use]
     pub fn busy(reply_to: ReplyTo) -> Self {
-        let detail = "too many commands wait to be taken in; send this one again".to_owned();
-        Self { code: "busy", detail, reply_to }
+        let (code, detail) = busy();
+        Self { code, detail, reply_to }
     }
 
     /// The messages that tell of it.
@@ -89,7 +79,41 @@ impl Rejection {
     }
 }
 
-fn answer_to(reply_to: &ReplyTo, view: &Value) -> Option<Message> {
+/// The stable word for a refusal of the hub: one each.
+#[must_use]
+pub fn code(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::UnknownDevice(_) => "unknown_device",
+        Refused::UnknownCommand(_) => "unknown_command",
+        Refused::NotSupported { .. } => "not_supported",
+        Refused::StateUnknown(_) => "state_unknown",
+        Refused::QueueFull { .. } => "queue_full",
+        Refused::KeyReused(_) => "key_reused",
+        Refused::UnknownLine { .. } => "unknown_line",
+        Refused::BadAddress(_) => "bad_address",
+        Refused::AddressTaken(_) => "address_taken",
+        Refused::BadName { .. } => "bad_name",
+        Refused::NameTaken(_) => "name_taken",
+        Refused::FewerCapabilities { .. } => "fewer_capabilities",
+        Refused::BadOption { .. } => "bad_option",
+        Refused::WhichLine { .. } => "which_line",
+        Refused::NoJoining(_) => "no_joining",
+        Refused::NoJoinByAddress(_) => "no_joining_by_code",
+        Refused::InConfiguration(_) => "in_configuration",
+        Refused::LineGone(_) => "line_gone",
+        Refused::NotQueued(_) => "not_queued",
+        Refused::StoreBroken => "store_broken",
+        Refused::Stopping => "stopping",
+    }
+}
+
+/// Too much waits to be asked of the hub.
+pub(super) fn busy() -> Problem {
+    ("busy", "too many commands wait to be taken in; send this one again".to_owned())
+}
+
+/// The same on the response topic that the asker named.
+pub(super) fn answer_to(reply_to: &ReplyTo, view: &Value) -> Option<Message> {
     let topic = reply_to.response_topic.as_ref()?.to_string();
     let correlation = reply_to.correlation.clone();
     Some(Message { correlation, ..Message::passing(topic, view.to_string()) })
@@ -130,59 +154,79 @@ pub fn set(
             .and_then(wish_of)
             .map_err(reject)?,
     };
-    let ttl_s = ttl_s.or(message.expiry_s).unwrap_or(TTL_DEFAULT_S).clamp(1, TTL_MAX_S);
     Ok(Some(NewCommand {
         device: device.clone(),
         wish,
-        ttl: Duration::from_secs(ttl_s.into()),
+        ttl: ttl(ttl_s, message),
         requested_by: "mqtt".into(),
         idempotency: None,
         reply_to,
     }))
 }
 
-type Problem = (&'static str, String);
+/// How long a command may wait to be sent: as its payload says, else its message, else the default.
+pub(super) fn ttl(asked_s: Option<u32>, message: Inbound<'_>) -> Duration {
+    let seconds = asked_s.or(message.expiry_s).unwrap_or(TTL_DEFAULT_S);
+    Duration::from_secs(seconds.clamp(1, TTL_MAX_S).into())
+}
 
-fn fields(payload: &[u8]) -> Option<Map<String, Value>> {
+/// A stable word, and a sentence.
+pub(super) type Problem = (&'static str, String);
+
+pub(super) fn fields(payload: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice(payload) {
         Ok(Value::Object(fields)) => Some(fields),
         _ => None,
     }
 }
 
+/// Nothing but these fields, so that a misspelt `ttl_s` is not overlooked.
+pub(super) fn only(fields: &Map<String, Value>, known: &[&str]) -> Result<(), Problem> {
+    let Some(stranger) = fields.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let stranger = excerpt(stranger);
+    Err(("bad_payload", format!("field `{stranger}` is not known: want {}", known.join(", "))))
+}
+
+/// The field is missing or of the wrong kind.
+pub(super) fn wrong(fields: &Map<String, Value>, field: &str, want: &str) -> Problem {
+    let got = fields.get(field).map_or_else(|| "nothing".to_owned(), |got| excerpt(&got.to_string()));
+    ("bad_payload", format!("field `{field}`: want {want}, got {got}"))
+}
+
+/// A whole number of a range; `None` when it is not there.
+pub(super) fn number(
+    fields: &Map<String, Value>,
+    field: &str,
+    range: RangeInclusive<u32>,
+) -> Result<Option<u32>, Problem> {
+    let Some(value) = fields.get(field) else { return Ok(None) };
+    let fits = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
+    let want = || format!("a whole number, {} … {}", range.start(), range.end());
+    fits.map(Some).ok_or_else(|| wrong(fields, field, &want()))
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
+
 fn not_understood(payload: &[u8]) -> Problem {
-    let shown: String = String::from_utf8_lossy(payload).chars().take(40).collect();
+    let shown = excerpt(&String::from_utf8_lossy(payload));
     let detail =
         format!(r#"payload `{shown}`: want ON, OFF, TOGGLE or {{"on":true,"ttl_s":30,"transaction":"…"}}"#);
     ("bad_payload", detail)
 }
 
 fn wish_of(fields: &Map<String, Value>) -> Result<(Wish, Option<u32>), Problem> {
-    let wrong = |field: &str, want: &str| {
-        let got = fields.get(field).map_or_else(|| "nothing".to_owned(), Value::to_string);
-        ("bad_payload", format!("field `{field}`: want {want}, got {got}"))
-    };
-    if let Some(stranger) = fields.keys().find(|key| !["on", "ttl_s", "transaction"].contains(&key.as_str()))
-    {
-        return Err((
-            "bad_payload",
-            format!("field `{stranger}` is not known: want `on`, `ttl_s`, `transaction`"),
-        ));
-    }
-    let on = fields.get("on").and_then(Value::as_bool).ok_or_else(|| wrong("on", "true or false"))?;
-    let ttl_s = match fields.get("ttl_s") {
-        None => None,
-        Some(value) => {
-            let seconds = value.as_u64().and_then(|n| u32::try_from(n).ok());
-            let fits = seconds.filter(|n| (1..=TTL_MAX_S).contains(n));
-            Some(fits.ok_or_else(|| wrong("ttl_s", "a whole number, 1 … 86400"))?)
-        }
-    };
+    only(fields, &["on", "ttl_s", "transaction"])?;
+    let on = fields.get("on").and_then(Value::as_bool);
+    let on = on.ok_or_else(|| wrong(fields, "on", "true or false"))?;
+    let ttl_s = number(fields, "ttl_s", 1..=TTL_MAX_S)?;
     Ok((Wish::Do(Action::Switch { on }), ttl_s))
 }
 
 /// Where an answer to this message goes, and what is wrong with that.
-fn reply_to(
+pub(super) fn reply_to(
     topics: &Topics,
     message: Inbound<'_>,
     fields: Option<&Map<String, Value>>,
@@ -219,94 +263,11 @@ fn reply_to(
     (reply, problem)
 }
 
-/// What a request may be answered from.
-pub struct View {
-    /// All devices.
-    pub devices: Vec<Arc<Device>>,
-    /// All lines.
-    pub lines: Vec<Arc<LineHealth>>,
-    /// All parts.
-    pub parts: Vec<(&'static str, Part)>,
-}
-
-/// Answers a message on `request/{verb}`; nothing for an empty retained one.
-#[must_use]
-pub fn request(
-    topics: &Topics,
-    verb: &Arc<str>,
-    message: Inbound<'_>,
-    view: impl FnOnce() -> View,
-) -> Vec<Message> {
-    if message.retain && message.payload.is_empty() {
-        return Vec::new();
-    }
-    let fields = match message.payload.is_empty() {
-        true => Some(Map::new()),
-        false => fields(message.payload),
-    };
-    let (reply_to, problem) = reply_to(topics, message, fields.as_ref());
-    let answer = match (message.retain, fields, problem) {
-        (true, ..) => {
-            Err(("retained", "a retained request would be asked again at every connect".to_owned()))
-        }
-        (_, None, _) => Err(("bad_payload", "want a JSON object or nothing".to_owned())),
-        (_, _, Some(problem)) => Err(problem),
-        _ => answer(verb, view),
-    };
-    let mut shown = match answer {
-        Ok(data) => json!({ "status": "ok", "data": data }),
-        Err((code, detail)) => json!({ "status": "error", "error": { "code": code, "detail": detail } }),
-    };
-    if let Some(transaction) = &reply_to.transaction {
-        shown["transaction"] = (**transaction).into();
-    }
-    let own = Message::passing(topics.name(&Topic::Response(Arc::clone(verb))), shown.to_string());
-    std::iter::once(own).chain(answer_to(&reply_to, &shown)).collect()
-}
-
-fn answer(verb: &str, view: impl FnOnce() -> View) -> Result<Value, Problem> {
-    let data = match verb {
-        "devices" => devices(&view().devices),
-        "health" => health(&view()),
-        "permit_join" | "rename" | "options" | "groups" => {
-            return Err(("not_supported", format!("`{verb}` is not there yet over MQTT")));
-        }
-        _ => return Err(("unknown_verb", format!("`{verb}`: want devices or health"))),
-    };
-    match data.to_string().len() <= ANSWER_MAX {
-        true => Ok(data),
-        false => {
-            Err(("too_large", "the answer is larger than a packet; ask GET /v1/devices over HTTP".into()))
-        }
-    }
-}
-
-fn devices(devices: &[Arc<Device>]) -> Value {
-    let shown = devices.iter().map(|device| serde_json::from_str(json::device(device).get()));
-    json!({ "devices": shown.collect::<Result<Vec<Value>, _>>().unwrap_or_default() })
-}
-
-fn health(view: &View) -> Value {
-    let mut parts = Map::new();
-    for (name, part) in &view.parts {
-        let shown = match part {
-            Part::Good(_) => true.into(),
-            Part::Broken(why) => (**why).into(),
-        };
-        parts.insert((*name).to_owned(), shown);
-    }
-    let lines: Map<String, Value> =
-        view.lines.iter().map(|line| (line.line.to_string(), json::line(line))).collect();
-    parts.insert("lines".into(), lines.into());
-    let parts_good = view.parts.iter().all(|(_, part)| matches!(part, Part::Good(_)));
-    let lines_good = view.lines.iter().all(|line| line.port.is_ok() && line.modem != Some(false));
-    json!({ "status": if parts_good && lines_good { "ok" } else { "degraded" }, "parts": parts })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::GatewayId;
+    use crate::device::{CommandId, GatewayId, LineName};
+    use crate::line::BadAddress;
 
     fn topics() -> Topics {
         Topics::new("p", "ha", &GatewayId::parse("gw_aaaaaaaaaa").expect("an id"))
@@ -381,38 +342,56 @@ mod tests {
         assert_eq!(sent.iter().map(|m| m.topic.as_str()).collect::<Vec<_>>(), ["p/device/a/result"]);
     }
 
-    fn ask(verb: &str, message: Inbound<'_>) -> Vec<(String, Value)> {
-        let view =
-            || View { devices: Vec::new(), lines: Vec::new(), parts: vec![("store", Part::Good("".into()))] };
-        let sent = request(&topics(), &verb.into(), message, view);
-        sent.into_iter().map(|m| (m.topic, serde_json::from_str(&m.payload).expect("JSON"))).collect()
+    const SPEC: &str = include_str!("../../protocol-spec/mqtt.md");
+
+    fn refusals() -> Vec<Refused> {
+        let (device, command) =
+            (DeviceId::parse("a").expect("an id"), CommandId::parse(COMMAND).expect("an id"));
+        let line = LineName::parse("mains").expect("a name");
+        vec![
+            Refused::UnknownDevice(device.clone()),
+            Refused::UnknownCommand(command.clone()),
+            Refused::NotSupported { device: device.clone(), command: "switch" },
+            Refused::StateUnknown(device.clone()),
+            Refused::QueueFull { device: device.clone(), limit: 50 },
+            Refused::KeyReused(device.clone()),
+            Refused::UnknownLine { line: line.clone(), known: String::new() },
+            Refused::BadAddress(BadAddress { given: "x".into(), want: "six digits" }),
+            Refused::AddressTaken(device.clone()),
+            Refused::BadName { max: 64 },
+            Refused::NameTaken(device.clone()),
+            Refused::FewerCapabilities { device: device.clone(), missing: String::new() },
+            Refused::BadOption { option: "x".into(), what: String::new(), allowed: Vec::new() },
+            Refused::WhichLine { known: String::new() },
+            Refused::NoJoining(line.clone()),
+            Refused::NoJoinByAddress(line),
+            Refused::InConfiguration(device.clone()),
+            Refused::LineGone(device),
+            Refused::NotQueued(command),
+            Refused::StoreBroken,
+            Refused::Stopping,
+        ]
     }
 
+    const COMMAND: &str = "cmd_01jd0000000000000000000000";
+
     #[test]
-    fn requests_are_answered_on_their_own_topic_and_where_the_asker_wishes() {
-        let message = Inbound { response_topic: Some("mine"), ..plain(r#"{"transaction":"7"}"#) };
-        let answers = ask("health", message);
-        assert_eq!(
-            answers.iter().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>(),
-            ["p/response/health", "mine"]
-        );
-        for (_, answer) in answers {
-            assert_eq!(
-                answer,
-                json!({
-                    "transaction": "7", "status": "ok",
-                    "data": {"status": "ok", "parts": {"store": true, "lines": {}}},
-                })
-            );
+    fn every_refusal_has_a_word_of_its_own() {
+        let words: Vec<&str> = refusals().iter().map(code).collect();
+        for (index, word) in words.iter().enumerate() {
+            assert!(!words[..index].contains(word), "{word}");
         }
-    }
-
-    #[test]
-    fn verbs_to_come_unknown_verbs_and_retained_requests_are_plain_errors() {
-        let code = |verb, message| ask(verb, message)[0].1["error"]["code"].clone();
-        assert_eq!(code("permit_join", plain("{}")), "not_supported");
-        assert_eq!(code("dance", plain("")), "unknown_verb");
-        assert_eq!(code("devices", plain("[]")), "bad_payload");
-        assert_eq!(code("devices", Inbound { retain: true, ..plain("{}") }), "retained");
+        // What no command and no request over MQTT can meet is not in its specification.
+        let elsewhere = [
+            "unknown_command",
+            "key_reused",
+            "address_taken",
+            "fewer_capabilities",
+            "in_configuration",
+            "not_queued",
+        ];
+        for word in words {
+            assert_eq!(SPEC.contains(&format!("`{word}`")), !elsewhere.contains(&word), "{word}");
+        }
     }
 }

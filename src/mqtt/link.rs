@@ -21,9 +21,12 @@ use crate::hub::feed::{Body, Change, Event as FeedEvent, GatewayEvent};
 use crate::source::{Commands, Entry, Part, Source};
 
 use super::backoff::Backoff;
-use super::inbound::{self, Inbound, Rejection, View};
+use super::commands::Job;
+use super::gone::Gone;
+use super::inbound::{self, Inbound};
 use super::publish::{self, Message, Step, Told};
 use super::reason::reason;
+use super::requests::{self, Judged, View};
 use super::session::{End, Keeper, PACKET_MAX, POLLED, Polled, unix_ms};
 use super::topics::{Leaf, Topic};
 use super::window::Window;
@@ -84,7 +87,8 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub(super) fn new(keeper: &'a mut Keeper, client: AsyncClient) -> Self {
-        let told = Told::new(keeper.topics.clone(), keeper.about.clone());
+        let gone = std::mem::take(&mut keeper.gone);
+        let told = Told::new(keeper.topics.clone(), keeper.about.clone(), gone);
         Self {
             keeper,
             client,
@@ -101,6 +105,10 @@ impl<'a> Link<'a> {
             sweeps: 0,
             complained: false,
         }
+    }
+
+    pub(super) fn into_gone(self) -> Gone {
+        self.told.into_gone()
     }
 
     /// Lives until the connection is lost or `stop`.
@@ -133,6 +141,8 @@ impl<'a> Link<'a> {
                 () = sleep_until(birth_at.unwrap_or_else(Instant::now)), if birth_at.is_some() => {
                     self.birth_at = None;
                     self.refresh();
+                    let messages = self.told.take_back();
+                    self.say(messages);
                 }
                 _ = sweep.tick(), if idle => self.sweep(),
                 (entries, last) = &mut batch, if idle => {
@@ -356,28 +366,33 @@ impl<'a> Link<'a> {
         };
         let topic = std::str::from_utf8(&publish.topic).ok();
         match topic.and_then(|text| self.keeper.topics.parse(text)) {
-            Some(Topic::Device(id, Leaf::Set)) => {
-                let rejection = match inbound::set(&self.keeper.topics, &id, message) {
-                    Ok(None) => return,
-                    Ok(Some(command)) => match self.keeper.jobs.try_send(command) {
-                        Ok(()) => return,
-                        Err(error) => Rejection::busy(error.into_inner().reply_to),
-                    },
-                    Err(rejection) => rejection,
-                };
-                self.say(rejection.messages(&self.keeper.topics, &id, unix_ms()));
-            }
+            Some(Topic::Device(id, Leaf::Set)) => match inbound::set(&self.keeper.topics, &id, message) {
+                Ok(None) => {}
+                Ok(Some(command)) => self.ask(Job::Command(command)),
+                Err(rejection) => self.say(rejection.messages(&self.keeper.topics, &id, unix_ms())),
+            },
             Some(Topic::Request(verb)) => {
                 let door = &self.keeper.door;
                 let view = || View { devices: door.devices(), lines: door.lines(), parts: door.parts() };
-                let answers = inbound::request(&self.keeper.topics, &verb, message, view);
-                self.say(answers);
+                match requests::judge(&self.keeper.topics, &verb, message, view) {
+                    Judged::Answer(messages) => self.say(messages),
+                    Judged::Ask(question) => self.ask(Job::Question(question)),
+                }
             }
             Some(Topic::Birth) if message.payload == b"online" => {
+                self.told.home_assistant(true);
                 let at = Instant::now() + self.keeper.dice.up_to(BIRTH_DELAY);
                 self.birth_at = Some(self.birth_at.map_or(at, |earlier| earlier.min(at)));
             }
+            Some(Topic::Birth) => self.told.home_assistant(false),
             _ => tracing::debug!(topic, "a message that is not for us"),
+        }
+    }
+
+    fn ask(&mut self, job: Job) {
+        if let Err(error) = self.keeper.jobs.try_send(job) {
+            let messages = error.into_inner().busy(&self.keeper.topics);
+            self.say(messages);
         }
     }
 

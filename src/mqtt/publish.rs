@@ -15,6 +15,7 @@ use crate::json;
 use crate::source::Identity;
 
 use super::discovery::{self, Site};
+use super::gone::Gone;
 use super::topics::{Leaf, Topic, Topics};
 
 /// A message for the broker; QoS 1 always.
@@ -96,13 +97,38 @@ pub struct Told {
     about: About,
     devices: BTreeMap<DeviceId, Arc<Device>>,
     lines: BTreeMap<LineName, Option<Arc<LineHealth>>>,
+    /// Home Assistant is known to listen.
+    heard: bool,
+    gone: Gone,
 }
 
 impl Told {
-    /// Nothing was told.
+    /// Nothing was told; `gone` is what earlier connections took back unheard.
     #[must_use]
-    pub fn new(topics: Topics, about: About) -> Self {
-        Self { topics, about, devices: BTreeMap::new(), lines: BTreeMap::new() }
+    pub fn new(topics: Topics, about: About, gone: Gone) -> Self {
+        Self { topics, about, devices: BTreeMap::new(), lines: BTreeMap::new(), heard: false, gone }
+    }
+
+    /// Home Assistant came or went: what is taken back while it may be away is kept for its birth.
+    pub fn home_assistant(&mut self, there: bool) {
+        self.heard = there;
+    }
+
+    /// After a birth: what was taken back unheard is taken back again.
+    pub fn take_back(&mut self) -> Vec<Message> {
+        let mut gone = std::mem::take(&mut self.gone);
+        let taken = gone.take_back(|root| self.site().config(&self.group(root)));
+        let messages = taken.into_iter().flat_map(|(root, payloads)| {
+            let topic = self.config_topic(&root);
+            payloads.map(|payload| Message::passing(topic.clone(), payload))
+        });
+        messages.collect()
+    }
+
+    /// What was taken back unheard, for the next connection.
+    #[must_use]
+    pub fn into_gone(self) -> Gone {
+        self.gone
     }
 
     fn site(&self) -> Site<'_> {
@@ -210,16 +236,20 @@ impl Told {
         change: impl FnOnce(&mut BTreeMap<DeviceId, Arc<Device>>),
     ) {
         let before = discovery::keys(&self.topics, &self.group(root));
+        let shown = self.site().config(&self.group(root)).filter(|_| !self.heard);
         change(&mut self.devices);
         let group = self.group(root);
         let topic = self.config_topic(root);
+        let kept = discovery::keys(&self.topics, &group);
+        if let Some(shown) = shown {
+            self.gone.lose(root, shown, &kept);
+        }
         let Some(config) = self.site().config(&group) else {
             if !before.is_empty() {
                 out.push(Message::clear(topic));
             }
             return;
         };
-        let kept = discovery::keys(&self.topics, &group);
         let gone: Vec<_> = before.iter().filter(|(key, _)| !kept.iter().any(|(k, _)| k == key)).collect();
         if !gone.is_empty() {
             let mut last = config.clone();
@@ -424,7 +454,7 @@ mod tests {
             epoch: Epoch::parse("k3f9q2mz").expect("an epoch"),
         };
         let topics = Topics::new("p", "ha", &identity.gateway);
-        let mut told = Told::new(topics, About { identity, started_unix_ms: 0 });
+        let mut told = Told::new(topics, About { identity, started_unix_ms: 0 }, Gone::default());
         told.refresh(devices.iter().cloned().map(Arc::new).collect(), Vec::new());
         told
     }
@@ -502,6 +532,24 @@ mod tests {
         let cleared: Vec<&str> =
             out[2..].iter().filter(|m| m.payload.is_empty()).map(|m| &*m.topic).collect();
         assert_eq!(cleared, ["p/device/a_2/availability", "p/device/a_2/relay", "p/device/a_2/reading"]);
+    }
+
+    #[test]
+    fn an_ability_that_is_lost_takes_its_component_back_once() {
+        let mut able = device("a", None);
+        able.abilities.identify = true;
+        let mut told = told(&[able.clone()]);
+        able.abilities.identify = false;
+        let configs = |messages: Vec<(String, String)>| {
+            let of = |(_, payload): (String, String)| -> Value {
+                serde_json::from_str::<Value>(&payload).expect("JSON")["cmps"]["identify"].clone()
+            };
+            messages.into_iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(configs(update(&mut told, able.clone())), [json!({"p": "button"}), Value::Null]);
+        able.abilities.identify = true;
+        let back = configs(update(&mut told, able));
+        assert_eq!((back.len(), &back[0]["dev_cla"]), (1, &json!("identify")));
     }
 
     #[test]

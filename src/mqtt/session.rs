@@ -11,11 +11,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::door::Door;
-use crate::hub::NewCommand;
 use crate::source::{Part, Source};
 
 use super::backoff::{Backoff, Dice};
-use super::commands::{self, JOBS};
+use super::commands::{self, JOBS, Job};
+use super::gone::Gone;
 use super::link::Link;
 use super::publish::{About, Message};
 use super::settings::{Address, Settings};
@@ -29,7 +29,7 @@ pub(super) const PACKET_MAX: u32 = 1 << 20;
 const REQUESTS: usize = 4 * IN_FLIGHT;
 /// Events of the client on their way to us.
 pub(super) const POLLED: usize = 256;
-/// Refusals on their way to the broker.
+/// Refusals and answers on their way to the broker.
 const ANSWERS: usize = 256;
 /// A dead connection is noticed after at most twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -77,6 +77,7 @@ pub(super) async fn run(
         answers,
         stop,
         down: false,
+        gone: Gone::default(),
     };
     tokio::select! {
         () = keeper.keep_connected(seed) => {}
@@ -92,10 +93,11 @@ pub(super) struct Keeper {
     pub(super) clear_at_end: bool,
     pub(super) address: Address,
     pub(super) dice: Dice,
-    pub(super) jobs: mpsc::Sender<NewCommand>,
+    pub(super) jobs: mpsc::Sender<Job>,
     pub(super) answers: mpsc::Receiver<Vec<Message>>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) down: bool,
+    pub(super) gone: Gone,
 }
 
 impl Keeper {
@@ -125,10 +127,12 @@ impl Keeper {
         let (client, event_loop) = AsyncClient::new(self.options(transport), REQUESTS);
         let (polled, events) = mpsc::channel(POLLED);
         let mut link = Link::new(self, client);
-        tokio::select! {
+        let end = tokio::select! {
             end = link.drive(events) => end,
             () = pump(event_loop, polled) => End::Stopped,
-        }
+        };
+        self.gone = link.into_gone();
+        end
     }
 
     /// Says once that the broker is away; health always knows the newest reason.

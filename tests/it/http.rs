@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod connections;
 mod examples;
+mod held;
 mod lab;
 mod manage;
 mod polls;

@@ -579,6 +579,73 @@ async fn requests_are_answered() {
 }
 
 #[tokio::test]
+async fn requests_that_change_something_are_the_hubs_to_answer_in_their_order() {
+    let port = free_port();
+    let _broker = Mosquitto::start(port, None).await;
+    let mut house = House::new();
+    let mut lamp = lamp("dlt645_000000004711");
+    house.show(&lamp);
+    let edge = Edge::start(house.door(), at(port));
+    health(&house.door(), "good").await;
+    let asker = Listener::on(port, &format!("{BASE}/response/#")).await;
+    let there = Listener::on(port, "mine").await;
+    let request = |verb: &str| format!("{BASE}/request/{verb}");
+    let rename = format!(r#"{{"id":"{}","name":"Desk","transaction":"a"}}"#, lamp.id);
+    let properties = PublishProperties {
+        response_topic: Some("mine".into()),
+        correlation_data: Some(b"7".to_vec().into()),
+        ..PublishProperties::default()
+    };
+    let sent =
+        asker.client.publish_with_properties(request("rename"), QoS::AtLeastOnce, false, rename, properties);
+    sent.await.expect("handed over");
+    asker.publish(&topic(&lamp, "set"), false, "ON").await;
+    asker.publish(&request("identify"), false, &format!(r#"{{"id":"{}","seconds":9}}"#, lamp.id)).await;
+    asker.publish(&request("permit_join"), false, r#"{"seconds":0}"#).await;
+
+    let first = within(house.keeper.requests.recv()).await.expect("asked");
+    let change =
+        Request::Change { device: lamp.id.clone(), name: Some("Desk".into()), options: Default::default() };
+    assert_eq!(first.request, change);
+    lamp.name = "Desk".into();
+    first.answer.send(Ok(Given::Device(Arc::new(lamp.clone())))).expect("the asker waits");
+    let renamed = asker.hear_json(&format!("{BASE}/response/rename"), |_| true).await;
+    assert_eq!((&renamed["transaction"], &renamed["data"]["name"]), (&json!("a"), &json!("Desk")));
+    let answer = there.find(|_| true).await;
+    assert_eq!(answer.properties.expect("properties").correlation_data.as_deref(), Some(&b"7"[..]));
+
+    assert_eq!(house.accept().await.wish, Wish::Do(Action::Switch { on: true }));
+    let third = within(house.keeper.requests.recv()).await.expect("asked");
+    let Request::Command(identify) = &third.request else { panic!("{:?}", third.request) };
+    assert_eq!(identify.wish, Wish::Do(Action::Identify { seconds: 9 }));
+    let refused = Refused::NotSupported { device: lamp.id.clone(), command: "identify" };
+    third.answer.send(Err(refused)).expect("the asker waits");
+    let refused = asker.hear_json(&format!("{BASE}/response/identify"), |_| true).await;
+    assert_eq!((&refused["status"], &refused["error"]["code"]), (&json!("error"), &json!("not_supported")));
+
+    let last = within(house.keeper.requests.recv()).await.expect("asked");
+    assert_eq!(last.request, Request::CloseJoining { line: None });
+    last.answer.send(Ok(Given::Nothing)).expect("the asker waits");
+    asker.hear(&format!("{BASE}/response/permit_join"), r#"{"status":"ok"}"#).await;
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn a_retained_request_is_refused_at_connect_and_never_reaches_the_hub() {
+    let port = free_port();
+    let _broker = Mosquitto::start(port, None).await;
+    let mut house = House::new();
+    let asker = Listener::on(port, &format!("{BASE}/+/permit_join")).await;
+    asker.publish(&format!("{BASE}/request/permit_join"), true, r#"{"seconds":600}"#).await;
+    asker.find(|p| plain(p).0.ends_with("/request/permit_join")).await;
+    let edge = Edge::start(house.door(), at(port));
+    let refused = asker.hear_json(&format!("{BASE}/response/permit_join"), |_| true).await;
+    assert_eq!(refused["error"]["code"], "retained");
+    assert!(house.keeper.requests.try_recv().is_err(), "a retained request came through");
+    edge.stop().await;
+}
+
+#[tokio::test]
 async fn home_assistants_birth_brings_everything_again() {
     let port = free_port();
     let _broker = Mosquitto::start(port, None).await;
@@ -597,6 +664,55 @@ async fn home_assistants_birth_brings_everything_again() {
     let place = |wanted: &str| order.iter().position(|topic| topic == wanted);
     assert!(place(&config_topic(&lamp)).is_some(), "{order:?}");
     assert!(place(&config_topic(&lamp)) < place(&topic(&lamp, "relay")), "{order:?}");
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn what_went_unheard_is_taken_back_again_at_home_assistants_birth() {
+    let port = free_port();
+    let _broker = Mosquitto::start(port, None).await;
+    let wire = Wire::to(port).await;
+    let house = House::new();
+    let (unheard, heard) = (lamp("dlt645_000000000001"), lamp("dlt645_000000000002"));
+    house.show(&unheard);
+    house.show(&heard);
+    let quick = |seed: &u64| {
+        let mut dice = Dice::new(*seed);
+        [(); 2].iter().all(|()| dice.up_to(Duration::from_secs(5)) < Duration::from_millis(100))
+    };
+    let seed = (0..).find(quick).expect("one in thousands");
+    let edge = Edge::seeded(house.door(), at(wire.port), seed);
+    let listener = Listener::on(port, "#").await;
+    listener.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+    let remove = |device: &Device| {
+        house.keeper.hide_device(&device.id);
+        let body = Body::Device { change: Change::Removed, device: Arc::new(device.clone()) };
+        house.tell(&device.id, body);
+    };
+    remove(&unheard);
+    listener.hear(&topic(&unheard, "reading"), "").await;
+    // What waits for the birth outlives the connection.
+    wire.cut();
+    health(&house.door(), "broken").await;
+    wire.mend();
+    health(&house.door(), "good").await;
+    listener.forget();
+    let birth = || listener.publish("homeassistant/status", false, "online");
+    birth().await;
+    listener.hear_json(&config_topic(&unheard), |config| config["cmps"]["power"]["p"] == "sensor").await;
+    listener.hear(&config_topic(&unheard), "").await;
+    listener.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+
+    remove(&heard);
+    listener.hear(&topic(&heard, "reading"), "").await;
+    listener.forget();
+    birth().await;
+    listener.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+    let again: Vec<_> = listener.all().into_iter().filter(|(topic, _)| topic.contains("dlt645_")).collect();
+    assert!(again.is_empty(), "Home Assistant was there: {again:?}");
+    let late = Listener::on(port, "#").await;
+    late.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+    assert!(late.all().iter().all(|(topic, _)| !topic.contains("dlt645_")), "{:?}", late.all());
     edge.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! COMMAND: one thing asked of one socket. `messages.md` §6.3.
 //!
 //! ```text
-//!  0 reference u16 | 2 op u8 | 3 argument, by op
+//!  0 reference u32 | 4 op u8 | 5 argument, by op
 //! ```
 
 use super::{Outcome, Payload};
@@ -176,8 +176,9 @@ impl Ask {
 /// One thing asked of one socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Low 16 bits of the last up-counter that the gateway heard from this socket.
-    pub reference: u16,
+    /// The newest up-counter that the gateway heard from this socket. Whole, so that no number of power cuts brings it
+    /// round again.
+    pub reference: u32,
     /// What is asked.
     pub ask: Ask,
 }
@@ -186,7 +187,7 @@ pub struct Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// As in [`Command::reference`]; `None` when the payload is too short to have one.
-    pub reference: Option<u16>,
+    pub reference: Option<u32>,
     /// The op, if there is one.
     pub op: Option<u8>,
     /// How it is answered.
@@ -208,7 +209,7 @@ impl Command {
     /// [`Rejected`]: what to answer instead.
     pub fn parse(payload: &[u8]) -> Result<Self, Rejected> {
         let mut reader = Reader::new(payload);
-        let reference = reader.u16("reference").ok();
+        let reference = reader.u32("reference").ok();
         let op = reader.u8("op").ok();
         let rejected = |outcome| Rejected { reference, op, outcome };
         let (Some(reference), Some(op)) = (reference, op) else { return Err(rejected(Outcome::BadArgument)) };
@@ -224,7 +225,7 @@ impl Payload for Command {
     const KIND: Kind = Kind::Command;
 
     fn emit(&self, out: &mut Writer<'_>) -> Result<(), Full> {
-        out.u16(self.reference)?;
+        out.u32(self.reference)?;
         out.u8(self.ask.op())?;
         self.ask.argument(out)
     }

@@ -3,12 +3,12 @@
 
 use crate::frame::TAG_LEN;
 
-/// A socket stores its counters whenever its up-counter has used this many: a day's reports cost two writes.
+/// A socket stores a new ceiling whenever its up-counter has used this many: a day's reports cost two writes.
 pub const STORE_EVERY: u32 = 1024;
 /// Added to the stored ceiling at a start, so that nothing recorded before it is in reach of a reference.
 pub const BOOT_JUMP: u32 = 16;
 /// A COMMAND's reference may be this much behind the socket's up-counter.
-pub const REFERENCE_LAG_MAX: u16 = 4;
+pub const REFERENCE_LAG_MAX: u32 = 4;
 /// The group counter may step by this much; beyond it the socket asks its gateway.
 pub const GROUP_STEP_MAX: u32 = 4096;
 
@@ -85,13 +85,14 @@ pub struct CommandGate {
 }
 
 impl CommandGate {
-    /// After a start, from the stored counter: nothing at or below it is done. 0 for a new key set.
+    /// After a start, or with a new key set. Nothing is restored: what was recorded before a start has a reference that
+    /// is too old.
     #[must_use]
-    pub const fn restored(last: u32) -> Self {
-        Self { last, tag: None }
+    pub const fn new() -> Self {
+        Self { last: 0, tag: None }
     }
 
-    /// The last counter that was accepted, to be stored with the up-counter's ceiling.
+    /// The last counter that was accepted; 0 for none.
     #[must_use]
     pub const fn last(&self) -> u32 {
         self.last
@@ -106,14 +107,14 @@ impl CommandGate {
 
     /// Judges a genuine COMMAND. `reference` is `None` when its payload was too short to have one; `sent` is the last
     /// up-counter that this socket used. Only [`Verdict::Fresh`] is remembered.
-    pub fn judge(&mut self, counter: u32, tag: &[u8], reference: Option<u16>, sent: u32) -> Verdict {
+    pub fn judge(&mut self, counter: u32, tag: &[u8], reference: Option<u32>, sent: u32) -> Verdict {
         if self.is_repeat(counter, tag) {
             return Verdict::Repeat;
         }
         if counter <= self.last {
             return Verdict::Replayed;
         }
-        let lag = reference.map(|reference| (sent as u16).wrapping_sub(reference));
+        let lag = reference.and_then(|reference| sent.checked_sub(reference));
         if lag.is_none_or(|lag| lag > REFERENCE_LAG_MAX) {
             return Verdict::Stale;
         }
@@ -130,13 +131,14 @@ pub struct GroupGate {
 }
 
 impl GroupGate {
-    /// From a grant, a SYNC, or the stored counter.
+    /// From the floor that a grant or a SYNC names. After a start there is no gate, and no group frame is acted on,
+    /// until there is a SYNC.
     #[must_use]
-    pub const fn restored(last: u32) -> Self {
+    pub const fn from_floor(last: u32) -> Self {
         Self { last }
     }
 
-    /// The last counter that was accepted, to be stored with the up-counter's ceiling.
+    /// The last counter that was accepted.
     #[must_use]
     pub const fn last(&self) -> u32 {
         self.last

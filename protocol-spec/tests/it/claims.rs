@@ -56,14 +56,14 @@ fn a_report_with_its_history_fits_a_slot() {
 #[test]
 fn a_buffer_that_is_too_small_is_told_and_not_overrun() {
     let ask = Command { reference: 0, ask: Ask::Read };
-    for len in 0..21 {
-        let mut out = [0; 21];
+    for len in 0..23 {
+        let mut out = [0; 23];
         assert_eq!(
             Channel::down(&keys().down, &WHO).seal(Options::default(), 1, &ask, &mut out[..len]),
             Err(Full)
         );
     }
-    let mut out = [0; 21];
+    let mut out = [0; 23];
     let pdu = Channel::down(&keys().down, &WHO).seal(Options::default(), 1, &ask, &mut out).unwrap();
     let frame = Frame::parse(pdu).unwrap();
     let down = Channel::down(&keys().down, &WHO);

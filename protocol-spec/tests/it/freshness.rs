@@ -56,13 +56,13 @@ fn a_recorded_command_switches_nothing_after_a_power_cut() {
     let mut recorded = Vec::new();
     let mut counters = Counters::new();
     for counter in 1..=100 {
-        let reference = counters.take().unwrap() as u16;
+        let reference = counters.take().unwrap();
         let mut out = [0; MAX_PDU];
         let command = Command { reference, ask: Ask::Switch { on: true } };
         recorded.push(down.seal(Options::default(), counter, &command, &mut out).unwrap().to_vec());
     }
     let after = Counters::restored(counters.ceiling()).unwrap();
-    let mut gate = CommandGate::restored(0);
+    let mut gate = CommandGate::new();
     for pdu in &recorded {
         let frame = Frame::parse(pdu).unwrap();
         let mut clear = [0; MAX_PAYLOAD];
@@ -74,10 +74,23 @@ fn a_recorded_command_switches_nothing_after_a_power_cut() {
     }
 }
 
+// [PLG-5.6-1]
+#[test]
+fn no_number_of_power_cuts_brings_a_reference_round_again() {
+    let mut counters = Counters::new();
+    let reference = counters.take().unwrap();
+    for _ in 0..200_000 {
+        counters = Counters::restored(counters.ceiling()).unwrap();
+        let verdict = CommandGate::new().judge(1, &[0; 8], Some(reference), counters.sent());
+        assert_eq!(verdict, Verdict::Stale, "at {}", counters.sent());
+    }
+    assert!(counters.sent() > 200_000_000);
+}
+
 // [PLG-5.6-6]
 #[test]
 fn a_sync_moves_the_group_counter_both_ways() {
-    let mut gate = GroupGate::restored(10);
+    let mut gate = GroupGate::from_floor(10);
     assert_eq!(gate.judge(4000), Verdict::Fresh, "moved by a forger who holds the group key");
     gate.sync(10);
     assert_eq!(gate.judge(11), Verdict::Fresh);
@@ -88,6 +101,6 @@ fn a_sync_moves_the_group_counter_both_ways() {
 
 #[test]
 fn a_command_too_short_for_a_reference_is_stale() {
-    let mut gate = CommandGate::restored(0);
+    let mut gate = CommandGate::new();
     assert_eq!(gate.judge(1, &[0; 8], None, 0), Verdict::Stale);
 }

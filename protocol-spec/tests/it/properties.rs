@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn any_command_arrives_as_it_was_sent(reference in any::<u16>(), ask in ask(), options in options(), counter in 1..=u32::MAX) {
+    fn any_command_arrives_as_it_was_sent(reference in any::<u32>(), ask in ask(), options in options(), counter in 1..=u32::MAX) {
         let command = Command { reference, ask };
         carried(|| Channel::down(&keys().down, &WHO), options, counter, &command, |payload| {
             assert_eq!(Command::parse(payload).as_ref(), Ok(&command));

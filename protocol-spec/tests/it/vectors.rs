@@ -162,15 +162,15 @@ fn every_sequence_is_judged_as_its_vector_says() {
         let restored =
             vector.get("restored").map(|counter| u32::try_from(counter.as_u64().unwrap()).unwrap());
         let mut reports = restored.map_or(ReplayWindow::new(), ReplayWindow::restored);
-        let mut commands = CommandGate::restored(restored.unwrap_or(0));
-        let mut group = GroupGate::restored(restored.unwrap_or(0));
+        let mut commands = CommandGate::new();
+        let mut group = GroupGate::from_floor(restored.unwrap_or(0));
         for (at, step) in vector["steps"].as_array().unwrap().iter().enumerate() {
             let number = |key: &str| u32::try_from(step[key].as_u64().unwrap()).unwrap();
             let counter = number("counter");
             let verdict = match word(&vector, "gate") {
                 "reports" => reports.judge(counter),
                 "commands" => {
-                    let reference = Some(u16::try_from(number("reference")).unwrap());
+                    let reference = Some(number("reference"));
                     commands.judge(counter, &unhex(step["tag"].as_str().unwrap()), reference, number("sent"))
                 }
                 "group" => group.judge(counter),

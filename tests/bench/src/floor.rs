@@ -1,12 +1,15 @@
-//! The least program that does it: tokio-serial, a frame by its fixed places and its sum, rumqttc or a bare socket.
+//! The least program that does it: tokio-serial, a frame by its fixed places and its check, rumqttc or a bare socket.
 //! No registry, no log, no retries; a process of its own, as the gateway is.
 
 use anyhow::Context;
+use plugline::line::insteon::checksum::crc16;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, MqttOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_serial::SerialPortBuilderExt;
+
+use crate::frames::Dialect;
 
 /// Where readings go.
 enum Sink {
@@ -14,9 +17,10 @@ enum Sink {
     Sse(TcpStream),
 }
 
-/// `PORT mqtt|sse TCP-PORT`.
+/// `PORT mqtt|sse TCP-PORT DIALECT`.
 pub(crate) async fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let [port, way, tcp] = arguments else { anyhow::bail!("floor: PORT mqtt|sse TCP-PORT") };
+    let [port, way, tcp, dialect] = arguments else { anyhow::bail!("floor: PORT mqtt|sse TCP-PORT DIALECT") };
+    let frame = if dialect == Dialect::Insteon.name() { insteon } else { dlt645 };
     let tcp: u16 = tcp.parse()?;
     let mut serial = tokio_serial::new(port, 2400).open_native_async()?;
     let mut sink = match way.as_str() {
@@ -69,7 +73,7 @@ async fn put(sink: &mut Sink, meter: &str, power: u32) -> anyhow::Result<()> {
 }
 
 /// The meter, its power in 0.1 W and the length of the frame at the front.
-fn frame(bytes: &[u8]) -> Option<(String, u32, usize)> {
+fn dlt645(bytes: &[u8]) -> Option<(String, u32, usize)> {
     let len = usize::from(*bytes.get(9)?) + 12;
     let frame = bytes.get(..len)?;
     let sum = frame[..len - 2].iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
@@ -80,4 +84,14 @@ fn frame(bytes: &[u8]) -> Option<(String, u32, usize)> {
         number * 100 + u32::from(plain >> 4) * 10 + u32::from(plain & 15)
     });
     good.then_some((meter, power, len))
+}
+
+/// The same of a modem's extended message.
+fn insteon(bytes: &[u8]) -> Option<(String, u32, usize)> {
+    let frame: &[u8; 25] = bytes.first_chunk()?;
+    let data = frame.last_chunk::<14>()?;
+    let good = frame[..2] == [0x02, 0x51] && crc16(frame[9], frame[10], data).to_be_bytes() == data[12..];
+    let meter = frame[2..5].iter().map(|byte| format!("{byte:02x}")).collect();
+    let watts = u16::from_be_bytes([data[6], data[7]]);
+    good.then_some((meter, u32::from(watts) * 10, frame.len()))
 }

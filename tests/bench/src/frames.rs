@@ -28,6 +28,61 @@ pub(crate) fn power(meter_address: &str, decawatts: u32) -> Vec<u8> {
     reply(meter_address, item::POWER, 3, decawatts % 800_000)
 }
 
+/// A dialect with a power figure in one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Dlt645,
+    Insteon,
+}
+
+/// The modem that INSTEON meters speak to.
+pub(crate) const MODEM: [u8; 3] = [0x22, 0x33, 0x44];
+
+impl Dialect {
+    pub(crate) const BOTH: [Self; 2] = [Self::Dlt645, Self::Insteon];
+
+    /// The word of the configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dlt645 => "dlt645",
+            Self::Insteon => "insteon",
+        }
+    }
+
+    /// The configuration of the `index`th meter.
+    pub(crate) fn device(self, index: usize) -> String {
+        match self {
+            Self::Dlt645 => format!("[[line.device]]\naddress = \"{}\"\n", meter(index)),
+            Self::Insteon => {
+                let [a, b, c] = insteon_id(index);
+                format!("[[line.device]]\naddress = \"{a:02x}{b:02x}{c:02x}\"\nkind = \"meter\"\n")
+            }
+        }
+    }
+
+    /// What the `index`th meter says, with a figure made from `number`.
+    pub(crate) fn power(self, index: usize, number: u32) -> Vec<u8> {
+        match self {
+            Self::Dlt645 => power(&meter(index), number),
+            Self::Insteon => insteon_power(insteon_id(index), number),
+        }
+    }
+}
+
+fn insteon_id(index: usize) -> [u8; 3] {
+    [0x19, 0x87, index as u8]
+}
+
+/// A meter's reply with its power and its count, which never falls.
+fn insteon_power(id: [u8; 3], number: u32) -> Vec<u8> {
+    let mut data = [0, 2, 1, 0x10, 0, 0x81, 0, 0, 0, 0, 0, 0, 0, 0];
+    data[6..8].copy_from_slice(&((number % 30_000) as u16).to_be_bytes());
+    data[8..12].copy_from_slice(&number.to_be_bytes());
+    let sum = crc16(0x82, 0, &data).to_be_bytes();
+    data[12..].copy_from_slice(&sum);
+    [&[0x02, 0x51], &id[..], &MODEM, &[0x1B, 0x82, 0x00], &data].concat()
+}
+
 /// Replies of eight meters: energy, power, voltage, current, frequency, relay.
 pub(crate) fn dlt645(count: usize) -> Vec<Vec<u8>> {
     let figures: [(u32, usize); 6] = [

@@ -1,6 +1,5 @@
 //! The real program, started as people start it.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,10 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::broker::PATIENCE;
-use crate::frames;
+use crate::frames::Dialect;
 
-/// No questions: what comes is what the bench sends.
+/// No questions to meters: what comes is what the bench sends.
 pub(crate) const QUIET: &str = "periods = { energy = 0, power = 0, voltage = 0, current = 0, relay = 0, power_factor = 0, frequency = 0 }\n";
+pub(crate) const QUIET_INSTEON: &str = "periods = { meter = 0 }\n";
 
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway {
@@ -29,18 +29,27 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// A new home: `meters` meters on `port`, the broker at `mqtt`, further keys of the line in `line`.
+    /// A new home: `meters` DL/T 645 meters on `port`, the broker at `mqtt`, further keys of the line in `line`.
     pub(crate) fn new(port: &Path, mqtt: u16, meters: usize, line: &str) -> anyhow::Result<Self> {
+        Self::with(Dialect::Dlt645, (port, mqtt), meters, ("", line))
+    }
+
+    /// The same with meters of another dialect, and further keys of `[http]` before those of the line.
+    pub(crate) fn with(
+        dialect: Dialect,
+        (port, mqtt): (&Path, u16),
+        meters: usize,
+        (http, line): (&str, &str),
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut text = format!(
-            "[store]\ndir = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{mqtt}\"\n\
-             [[line]]\ndialect = \"dlt645\"\nport = \"{}\"\n{line}",
+            "[store]\ndir = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n{http}\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{mqtt}\"\n\
+             [[line]]\ndialect = \"{}\"\nport = \"{}\"\n{line}",
             folder.path().join("state").display(),
+            dialect.name(),
             port.display()
         );
-        for index in 0..meters {
-            writeln!(text, "[[line.device]]\naddress = \"{}\"", frames::meter(index))?;
-        }
+        text.extend((0..meters).map(|index| dialect.device(index)));
         std::fs::write(folder.path().join("plugline.toml"), text)?;
         Ok(Self { folder, program: program()? })
     }
@@ -56,18 +65,24 @@ impl Home {
     }
 }
 
+/// A program in the folder of this one. Making programs anew may have put another file in this one's place.
+pub(crate) fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.parent().context("the bench lies in a folder")?.join(name))
+}
+
 /// The program beside this one; made first where cargo is at hand, since running the bench does not make it.
 pub(crate) fn program() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let folder = own.parent().context("the bench lies in a folder")?;
-    let profile = if folder.ends_with("release") { "release" } else { "dev" };
+    let program = beside("plugline")?;
+    let release = program.parent().is_some_and(|folder| folder.ends_with("release"));
+    let profile = if release { "release" } else { "dev" };
     if let Some(cargo) = std::env::var_os("CARGO") {
         let packages = ["-p", "plugline", "-p", "plugline-bench"];
         let made =
             Command::new(cargo).args(["build", "--quiet", "--profile", profile]).args(packages).status()?;
         anyhow::ensure!(made.success(), "the gateway cannot be built");
     }
-    Ok(folder.join("plugline"))
+    Ok(program)
 }
 
 impl Gateway {
@@ -101,12 +116,22 @@ impl Drop for Gateway {
 
 /// The number of the newest event.
 pub(crate) async fn head(http: u16) -> anyhow::Result<u64> {
+    Ok(latest(http).await?.1)
+}
+
+/// The life of its log, as cursors name it.
+pub(crate) async fn epoch(http: u16) -> anyhow::Result<String> {
+    Ok(latest(http).await?.0)
+}
+
+async fn latest(http: u16) -> anyhow::Result<(String, u64)> {
     let mut stream = TcpStream::connect(("127.0.0.1", http)).await?;
     stream.write_all(b"GET /v1/gateway HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     let body = answer.split("\r\n\r\n").nth(1).context("an answer has a body")?;
     let about: serde_json::Value = serde_json::from_str(body)?;
-    let latest = about["feed"]["latest"].as_str().and_then(|cursor| cursor.split('.').nth(1));
-    Ok(latest.context("the gateway names its newest event")?.parse()?)
+    let latest = about["feed"]["latest"].as_str().and_then(|cursor| cursor.split_once('.'));
+    let (epoch, seq) = latest.context("the gateway names its newest event")?;
+    Ok((epoch.to_owned(), seq.parse()?))
 }

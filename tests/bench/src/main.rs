@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 
 mod broker;
 mod decode;
+mod fanout;
 mod floor;
 mod frames;
 mod gateway;
@@ -51,6 +52,8 @@ enum Bench {
     Startup,
     /// The event log, beside sled
     Store,
+    /// Many readers of the feed, beside nginx with nchan
+    Fanout,
     /// The least program itself
     #[value(hide = true)]
     Floor,
@@ -75,6 +78,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Bench::Path) {
         runtime.block_on(path::run(arguments.quick, &mut report))?;
+    }
+    if wanted(Bench::Fanout) {
+        runtime.block_on(fanout::run(arguments.quick, &mut report))?;
     }
     report.end();
     Ok(())

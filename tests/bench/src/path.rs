@@ -1,5 +1,5 @@
-//! `path`: a reading from the serial port to whoever waits for it, quiet and flooded; the gateway's rounds alternate
-//! with those of the least program that does it.
+//! `path`: a reading from the serial port to whoever waits for it, quiet and flooded, in each dialect; the gateway's
+//! rounds alternate with those of the least program that does it.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -8,11 +8,13 @@ use plugline_simulator::Pty;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::broker::{Mosquitto, PATIENCE, free_port};
-use crate::gateway::{Gateway, Home, QUIET, head};
+use crate::frames::Dialect;
+use crate::gateway::{Gateway, Home, QUIET, QUIET_INSTEON, beside, head};
 use crate::report::{Report, Row};
 use crate::rounds::{least, percentile};
 use crate::subscriber::Subscriber;
-use crate::{frames, process, wire};
+use crate::wire::Modem;
+use crate::{process, wire};
 
 /// Twenty readings a second.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -33,9 +35,10 @@ enum Way {
 pub(crate) struct Floor(Child);
 
 impl Floor {
-    pub(crate) fn start(pty: &Pty, way: &str, tcp: u16) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["floor", &pty.path().display().to_string(), way, &tcp.to_string()]);
+    pub(crate) fn start(pty: &Pty, dialect: Dialect, way: &str, tcp: u16) -> anyhow::Result<Self> {
+        let mut command = Command::new(beside("plugline-bench")?);
+        let port = pty.path().display().to_string();
+        command.args(["floor", &port, way, &tcp.to_string(), dialect.name()]);
         Ok(Self(command.stderr(Stdio::null()).spawn()?))
     }
 
@@ -68,6 +71,9 @@ impl Subject {
 
 /// A subject with a port before it and a subscriber behind it, warm.
 struct Rig {
+    dialect: Dialect,
+    /// Who answers the driver, where it insists.
+    modem: Option<Modem>,
     pty: Pty,
     subject: Subject,
     subscriber: Subscriber,
@@ -75,9 +81,13 @@ struct Rig {
 }
 
 impl Rig {
-    async fn gateway(broker: &Mosquitto, way: Way) -> anyhow::Result<Self> {
+    async fn gateway(broker: &Mosquitto, (dialect, way): (Dialect, Way)) -> anyhow::Result<Self> {
         let pty = Pty::open(None)?;
-        let home = Home::new(pty.path(), broker.port, METERS, QUIET)?;
+        let (modem, quiet) = match dialect {
+            Dialect::Dlt645 => (None, QUIET),
+            Dialect::Insteon => (Some(Modem::default()), QUIET_INSTEON),
+        };
+        let home = Home::with(dialect, (pty.path(), broker.port), METERS, ("", quiet))?;
         let gateway = home.start()?;
         let http = gateway.http().await?;
         let subscriber = match way {
@@ -85,27 +95,27 @@ impl Rig {
             Way::Sse => Subscriber::sse(http).await?,
         };
         let subject = Subject::Gateway { gateway, http, _home: home };
-        Self { pty, subject, subscriber, sent: 0 }.warm_up().await
+        Self { dialect, modem, pty, subject, subscriber, sent: 0 }.warm_up().await
     }
 
-    async fn floor(broker: &Mosquitto, way: Way) -> anyhow::Result<Self> {
+    async fn floor(broker: &Mosquitto, (dialect, way): (Dialect, Way)) -> anyhow::Result<Self> {
         let pty = Pty::open(None)?;
         let (word, tcp) = match way {
             Way::Mqtt => ("mqtt", broker.port),
             Way::Sse => ("sse", free_port()?),
         };
-        let subject = Subject::Floor(Floor::start(&pty, word, tcp)?);
+        let subject = Subject::Floor(Floor::start(&pty, dialect, word, tcp)?);
         let subscriber = match way {
             Way::Mqtt => Subscriber::mqtt(tcp).await?,
             Way::Sse => Subscriber::sse(tcp).await?,
         };
-        Self { pty, subject, subscriber, sent: 0 }.warm_up().await
+        Self { dialect, modem: None, pty, subject, subscriber, sent: 0 }.warm_up().await
     }
 
     /// Sends until the first reading arrives, then some more; nothing is under way afterwards.
     async fn warm_up(mut self) -> anyhow::Result<Self> {
         let end = Instant::now() + PATIENCE;
-        while self.subscriber.forget() == 0 {
+        while self.subscriber.forget() == 0 || self.modem.as_ref().is_some_and(|modem| !modem.settled()) {
             anyhow::ensure!(Instant::now() < end, "no reading arrives");
             self.send()?;
             sleep(Duration::from_millis(20)).await;
@@ -120,11 +130,15 @@ impl Rig {
 
     fn send(&mut self) -> anyhow::Result<()> {
         self.sent += 1;
-        let meter = frames::meter(self.sent as usize % METERS);
-        let bytes = frames::power(&meter, self.sent);
+        let bytes = self.dialect.power(self.sent as usize % METERS, self.sent);
         anyhow::ensure!(self.pty.write(&bytes)? == bytes.len(), "the port is full");
-        wire::drain(&self.pty);
-        Ok(())
+        match &mut self.modem {
+            Some(modem) => modem.answer(&self.pty),
+            None => {
+                wire::drain(&self.pty);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -161,17 +175,25 @@ pub(crate) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> 
         report.skipped("path", "mosquitto is not installed");
         return Ok(());
     };
-    quiet(&broker, quick, Way::Mqtt, report).await?;
-    quiet(&broker, quick, Way::Sse, report).await?;
-    flooded(&broker, quick, report).await
+    for dialect in Dialect::BOTH {
+        quiet(&broker, quick, (dialect, Way::Mqtt), report).await?;
+        quiet(&broker, quick, (dialect, Way::Sse), report).await?;
+        flooded(&broker, quick, dialect, report).await?;
+    }
+    Ok(())
 }
 
-async fn quiet(broker: &Mosquitto, quick: bool, way: Way, report: &mut Report) -> anyhow::Result<()> {
+async fn quiet(
+    broker: &Mosquitto,
+    quick: bool,
+    (dialect, way): (Dialect, Way),
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let (rounds, count) = if quick { (1, 60) } else { (3, 400) };
     let (mut own, mut floor) = (Quiet::default(), Quiet::default());
     for _ in 0..rounds {
-        own.round(Rig::gateway(broker, way).await?, count).await?;
-        floor.round(Rig::floor(broker, way).await?, count).await?;
+        own.round(Rig::gateway(broker, (dialect, way)).await?, count).await?;
+        floor.round(Rig::floor(broker, (dialect, way)).await?, count).await?;
     }
     let (name, against) = if way == Way::Mqtt { ("MQTT QoS 1", FLOOR) } else { ("SSE", FLOOR_SSE) };
     let rows = [
@@ -180,26 +202,38 @@ async fn quiet(broker: &Mosquitto, quick: bool, way: Way, report: &mut Report) -
         ("CPU per reading", "µs", own.cpu, floor.cpu, "≤ 200"),
     ];
     for (what, unit, own, floor, goal) in rows {
-        let case = format!("20/s to {name}, {what}");
+        let case = format!("{}, 20/s to {name}, {what}", dialect.name());
         let against = Some((against, least(floor)));
         report.row(Row { bench: "path", case, value: least(own), unit, against, goal });
     }
     Ok(())
 }
 
-async fn flooded(broker: &Mosquitto, quick: bool, report: &mut Report) -> anyhow::Result<()> {
+async fn flooded(
+    broker: &Mosquitto,
+    quick: bool,
+    dialect: Dialect,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let (rounds, count) = if quick { (1, 40_000) } else { (3, 200_000) };
     let (mut own, mut floor, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let (rate, arrived) = flood(Rig::gateway(broker, Way::Mqtt).await?, count).await?;
+        let (rate, arrived) = flood(Rig::gateway(broker, (dialect, Way::Mqtt)).await?, count).await?;
         own.push(rate);
         told.push(arrived);
-        floor.push(flood(Rig::floor(broker, Way::Mqtt).await?, count).await?.0);
+        floor.push(flood(Rig::floor(broker, (dialect, Way::Mqtt)).await?, count).await?.0);
     }
     let most = |figures: Vec<f64>| figures.into_iter().fold(0.0, f64::max);
     let against = Some((FLOOR, most(floor)));
     let mut row = |case: &str, value, against, goal| {
-        report.row(Row { bench: "path", case: case.into(), value, unit: "readings/s", against, goal });
+        report.row(Row {
+            bench: "path",
+            case: format!("{}, {case}", dialect.name()),
+            value,
+            unit: "readings/s",
+            against,
+            goal,
+        });
     };
     row("flooded, into the feed (floor: every one to MQTT QoS 1)", most(own), against, "≥ 30,000");
     row("meanwhile to MQTT, the newest of each device", most(told), None, "");
@@ -208,8 +242,9 @@ async fn flooded(broker: &Mosquitto, quick: bool, report: &mut Report) -> anyhow
 
 /// Readings a second into the feed (the floor: to the subscriber), and to the subscriber.
 async fn flood(mut rig: Rig, count: usize) -> anyhow::Result<(f64, f64)> {
+    let first = rig.sent;
     let bytes: Vec<u8> =
-        (0..count).flat_map(|n| frames::power(&frames::meter(n % METERS), n as u32)).collect();
+        (0..count).flat_map(|n| rig.dialect.power(n % METERS, first + 1 + n as u32)).collect();
     let before = match &rig.subject {
         Subject::Gateway { http, .. } => head(*http).await?,
         Subject::Floor(_) => 0,

@@ -20,6 +20,12 @@ pub(crate) fn rss_mb(pid: u32) -> anyhow::Result<f64> {
     Ok(number(&status, "VmRSS:")? * 1024.0 / 1e6)
 }
 
+/// Resident memory in bytes; a page shared with other processes counts in parts.
+pub(crate) fn pss(pid: u32) -> anyhow::Result<f64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    Ok(number(&rollup, "Pss:")? * 1024.0)
+}
+
 /// Bytes that this process handed to the kernel in writes, and bytes that it sent to devices.
 pub(crate) fn own_writes() -> anyhow::Result<(f64, f64)> {
     let io = fs::read_to_string("/proc/self/io")?;

@@ -6,6 +6,7 @@ use plugline_simulator::Pty;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::{Mosquitto, PATIENCE};
+use crate::frames::Dialect;
 use crate::gateway::{Home, QUIET};
 use crate::path::Floor;
 use crate::report::{Report, Row};
@@ -28,7 +29,7 @@ pub(crate) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> 
         let home = Home::new(pty.path(), broker.port, 3, QUIET)?;
         fresh.push(first_reading(&pty, broker.port, || home.start()).await?.0);
         again.push(first_reading(&pty, broker.port, || home.start()).await?.0);
-        let start = || Floor::start(&pty, "mqtt", broker.port);
+        let start = || Floor::start(&pty, Dialect::Dlt645, "mqtt", broker.port);
         let (time, process) = first_reading(&pty, broker.port, start).await?;
         floor.push(time);
         floor_rss.push(process::rss_mb(process.pid())?);

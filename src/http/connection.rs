@@ -1,0 +1,226 @@
+//! One connection. Hyper reads requests and writes answers, by its http1 builder directly: it has a limit on
+//! reading heads, and half the memory of the builder that guesses versions. A body that is written over time is
+//! taken over once its head is out: then hyper and its 16 KB of buffers go, and come back for the next request.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io::{self, Write};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, Method, Version, header};
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::pen::{Pad, Writing};
+use super::progress::Progress;
+use super::stopped;
+
+/// Buffer of a connection, hence the largest request head.
+const BUFFER: usize = 16 * 1024;
+/// Pieces that are ready at once are written together up to this size.
+const TOGETHER: usize = 64 * 1024;
+/// The end of a chunked body.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+type Io = Progress<TcpStream>;
+
+/// Limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// A request's head must be complete after this time.
+    pub(super) head_time: Duration,
+    /// A write that makes no progress for this long ends the connection.
+    pub(super) stall: Duration,
+}
+
+/// Answers requests until the other side, a limit or the server ends it.
+pub(super) async fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut io = Progress::new(stream, limits.stall);
+    let mut head_time = limits.head_time;
+    loop {
+        let taken = match exchange(io, &router, head_time, &mut stop).await {
+            Ok(None) => return,
+            Ok(Some(taken)) => taken,
+            Err(error) => return tracing::debug!(%error, "an HTTP connection ended early"),
+        };
+        io = taken.io;
+        if let Err(error) = write(&mut io, taken.offer.writing).await {
+            return tracing::debug!(%error, "an HTTP body ended early");
+        }
+        if !taken.offer.keep {
+            let _ = io.shutdown().await;
+            return;
+        }
+        let Some(left) = next(&mut io, limits.head_time, &mut stop).await else { return };
+        head_time = left;
+    }
+}
+
+/// Waits for another request without hyper and its buffers; gives the time that is left for its head. `None`: it
+/// does not come, or the server ends.
+async fn next(io: &mut Io, head_time: Duration, stop: &mut watch::Receiver<bool>) -> Option<Duration> {
+    let start = Instant::now();
+    tokio::select! {
+        biased;
+        () = stopped(stop) => None,
+        came = timeout(head_time, io.readable()) => {
+            matches!(came, Ok(Ok(()))).then(|| head_time.saturating_sub(start.elapsed()))
+        }
+    }
+}
+
+/// A body that may be taken over once its head is out.
+struct Offer {
+    writing: Writing,
+    /// Another request may follow it.
+    keep: bool,
+}
+
+/// A connection that was taken back from hyper.
+struct Taken {
+    io: Io,
+    offer: Offer,
+}
+
+/// Requests and answers through hyper; until the connection ends or is taken over.
+async fn exchange(
+    io: Io,
+    router: &Router,
+    head_time: Duration,
+    stop: &mut watch::Receiver<bool>,
+) -> hyper::Result<Option<Taken>> {
+    let counter = Arc::new(Counter { offer: Mutex::default(), flushed: io.flushed() });
+    let clerk = Clerk { router: TowerToHyperService::new(router.clone()), counter: Arc::clone(&counter) };
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time).max_buf_size(BUFFER);
+    let mut served = builder.serve_connection(TokioIo::new(io), clerk);
+    let mut stopping = false;
+    let mut stop = pin!(stopped(stop));
+    let offer = poll_fn(|context| {
+        if !stopping && stop.as_mut().poll(context).is_ready() {
+            stopping = true;
+            Pin::new(&mut served).graceful_shutdown();
+        }
+        match Pin::new(&mut served).poll(context) {
+            Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
+            // The answer was made and its head flushed within this call, or a later one.
+            Poll::Pending => counter.take().map_or(Poll::Pending, |offer| Poll::Ready(Ok(Some(offer)))),
+        }
+    })
+    .await?;
+    Ok(offer.map(|offer| {
+        let parts = served.into_parts();
+        let mut io = parts.io.into_inner();
+        io.give_back(&parts.read_buf);
+        Taken { io, offer }
+    }))
+}
+
+/// Between the service, which offers a body, and the connection, which takes it once the head before it is out.
+struct Counter {
+    offer: Mutex<Option<Offer>>,
+    flushed: Arc<AtomicBool>,
+}
+
+impl Counter {
+    fn put(&self, offer: Offer) {
+        // The head is owed from now on.
+        self.flushed.store(false, Ordering::Relaxed);
+        *self.offer.lock().unwrap_or_else(PoisonError::into_inner) = Some(offer);
+    }
+
+    fn take(&self) -> Option<Offer> {
+        let flushed = self.flushed.load(Ordering::Relaxed);
+        flushed.then(|| self.offer.lock().unwrap_or_else(PoisonError::into_inner).take()).flatten()
+    }
+}
+
+/// The router, with an eye on bodies that can be taken over.
+struct Clerk {
+    router: TowerToHyperService<Router>,
+    counter: Arc<Counter>,
+}
+
+impl Service<Request<Incoming>> for Clerk {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // A body can only be in chunks from HTTP/1.1 on, HEAD has none, and what a request brings must be read first.
+        let plain = request.version() == Version::HTTP_11
+            && request.method() == Method::GET
+            && request.body().is_end_stream();
+        let keep = !asks_to_close(request.headers());
+        let (answer, counter) = (self.router.call(request), Arc::clone(&self.counter));
+        Box::pin(async move {
+            let mut response = answer.await?;
+            let pad = response.extensions_mut().remove::<Pad>();
+            if let Some(writing) = pad.filter(|_| plain).and_then(|pad| pad.take()) {
+                counter.put(Offer { writing, keep });
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn asks_to_close(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("close"))
+}
+
+/// Writes a body in chunks behind its head.
+async fn write(io: &mut Io, mut writing: Writing) -> io::Result<()> {
+    loop {
+        let mut bytes = Vec::new();
+        let ended = poll_fn(|context| {
+            if let Poll::Ready(gone) = io.poll_gone(context) {
+                return Poll::Ready(Err(gone));
+            }
+            while bytes.len() < TOGETHER {
+                match writing.poll_piece(context) {
+                    Poll::Ready(Some(piece)) => chunk(&mut bytes, &piece?),
+                    Poll::Ready(None) => {
+                        bytes.extend_from_slice(LAST_CHUNK);
+                        return Poll::Ready(Ok(true));
+                    }
+                    Poll::Pending if bytes.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(Ok(false))
+        })
+        .await?;
+        io.write_all(&bytes).await?;
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+fn chunk(bytes: &mut Vec<u8>, piece: &[u8]) {
+    bytes.reserve(piece.len() + LAST_CHUNK.len() + 16);
+    // Writing into memory does not fail.
+    let _ = write!(bytes, "{:x}\r\n", piece.len());
+    bytes.extend_from_slice(piece);
+    bytes.extend_from_slice(b"\r\n");
+}
