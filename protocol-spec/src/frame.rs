@@ -38,7 +38,12 @@ pub const MAX_PDU: usize = MAX_FRAME - CRC_LEN;
 /// The longest payload of a secured frame.
 pub const MAX_PAYLOAD: usize = MAX_PDU - SECURED_HEADER_LEN - TAG_LEN;
 
-const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_SDLC);
+#[cfg(feature = "table")]
+type Way = crc::Table<1>;
+#[cfg(not(feature = "table"))]
+type Way = crc::NoTable;
+
+const CRC: Crc<u16, Way> = Crc::<u16, Way>::new(&CRC_16_IBM_SDLC);
 
 /// CRC-16/X-25 of a PDU; it goes on the line low octet first. `line.md` §3.4.
 #[must_use]
@@ -121,10 +126,25 @@ const KINDS: [(Kind, &str); 12] = [
 ];
 
 impl Kind {
-    /// The kind of this number; `None` for the reserved 12 … 14 and the experimental 15.
+    /// The kind of this number; `None` for the reserved 12 … 14 and the experimental 15. Not by the table of names: a
+    /// socket never asks for one, and so has none in its flash.
     #[must_use]
     pub fn of(number: u8) -> Option<Self> {
-        KINDS.get(usize::from(number)).map(|(kind, _)| *kind)
+        Some(match number {
+            0 => Self::Beacon,
+            1 => Self::Report,
+            2 => Self::Command,
+            3 => Self::Response,
+            4 => Self::Answer,
+            5 => Self::Ack,
+            6 => Self::JoinUp,
+            7 => Self::JoinDown,
+            8 => Self::ResumeAsk,
+            9 => Self::ResumeUp,
+            10 => Self::ResumeDown,
+            11 => Self::Bulk,
+            _ => return None,
+        })
     }
 
     /// `report`, `join_up` …

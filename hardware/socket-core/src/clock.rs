@@ -4,13 +4,13 @@
 use plugline_protocol::messages::{Beacon, SlotPlan};
 use plugline_protocol::timing::{BEACON_LOST_MS, SUPERFRAME_MS};
 
-const SUPERFRAME_US: u64 = SUPERFRAME_MS as u64 * 1000;
-const BEACON_LOST_US: u64 = BEACON_LOST_MS as u64 * 1000;
+use crate::time::{Alarm, ms};
+
+const SUPERFRAME_US: u64 = ms(SUPERFRAME_MS);
+const BEACON_LOST_US: u64 = ms(BEACON_LOST_MS);
 /// A BEACON that moves the superframe by more than this begins a new count of minutes: a crystal of 50 ppm that heard
 /// none for three minutes is off by 18 ms at most.
 const STEP_MAX_US: u64 = 1_000_000;
-/// The end of time, after 292,000 years; behind it sums could overflow.
-pub(crate) const LAST_US: u64 = u64::MAX / 2;
 /// Minutes that are caught up one by one when the caller was away; after a longer absence the count begins anew.
 const CATCH_UP: u8 = 8;
 
@@ -28,15 +28,15 @@ pub(crate) enum Minutes {
 pub(crate) struct Clock {
     start_us: u64,
     minute: u8,
-    /// When the last BEACON was heard.
-    heard_us: Option<u64>,
+    /// When the last BEACON counts as lost; none was heard when it is off.
+    lost: Alarm,
     plan: SlotPlan,
 }
 
 impl Clock {
     /// Free-running from minute 0.
     pub(crate) fn new(now_us: u64) -> Self {
-        Self { start_us: now_us, minute: 0, heard_us: None, plan: SlotPlan::default() }
+        Self { start_us: now_us, minute: 0, lost: Alarm::OFF, plan: SlotPlan::default() }
     }
 
     /// Low octet of the number of the superframe.
@@ -46,7 +46,7 @@ impl Clock {
 
     /// When the next minute begins.
     pub(crate) fn next_us(&self) -> u64 {
-        self.start_us.saturating_add(SUPERFRAME_US)
+        self.start_us + SUPERFRAME_US
     }
 
     /// Goes on by one minute if it is over; call until `None`.
@@ -58,7 +58,7 @@ impl Clock {
         self.minute = self.minute.wrapping_add(1);
         if late_us > SUPERFRAME_US * u64::from(CATCH_UP) {
             self.start_us = now_us;
-            self.heard_us = None;
+            self.lost = Alarm::OFF;
             return Some(Minutes::Anew);
         }
         self.start_us = self.next_us();
@@ -67,13 +67,13 @@ impl Clock {
 
     /// A genuine, fresh BEACON whose last octet ended at `received_us`. The caller has ticked before.
     pub(crate) fn sync(&mut self, beacon: &Beacon<'_>, received_us: u64) -> Minutes {
-        let start_us = received_us.saturating_sub(u64::from(beacon.offset_ms) * 1000);
+        let start_us = received_us.saturating_sub(ms(beacon.offset_ms.into()));
         // Just before the turn of a minute by this clock, just after it by the gateway's.
         let early =
             beacon.minute == self.minute.wrapping_add(1) && start_us.abs_diff(self.next_us()) <= STEP_MAX_US;
         let same = beacon.minute == self.minute && start_us.abs_diff(self.start_us) <= STEP_MAX_US;
         self.plan = beacon.plan;
-        self.heard_us = Some(received_us);
+        self.lost = Alarm::at(received_us + BEACON_LOST_US);
         if early {
             // The minute is over by the gateway's clock: the next tick comes at once.
             self.start_us = start_us.saturating_sub(SUPERFRAME_US);
@@ -85,25 +85,28 @@ impl Clock {
 
     /// The network changed: its BEACON says nothing any more.
     pub(crate) fn forget(&mut self) {
-        self.heard_us = None;
+        self.lost = Alarm::OFF;
         self.plan = SlotPlan::default();
     }
 
     /// No BEACON was heard for three minutes.
     pub(crate) fn is_free_running(&self, now_us: u64) -> bool {
-        self.heard_us.is_none_or(|heard_us| now_us.saturating_sub(heard_us) >= BEACON_LOST_US)
+        !self.lost.is_set() || self.lost.is_due(now_us)
     }
 
-    /// When the slot begins in this superframe; `None` when it is to be left: no such slot, or BEACON lost.
-    pub(crate) fn slot_us(&self, slot: Option<u16>, now_us: u64) -> Option<u64> {
-        let start_ms = self.plan.start_ms(slot?).filter(|_| !self.is_free_running(now_us))?;
-        Some(self.start_us.saturating_add(u64::from(start_ms) * 1000))
+    /// When the slot begins in this superframe; off when it is to be left: no such slot, or BEACON lost.
+    pub(crate) fn slot(&self, slot: Option<u16>, now_us: u64) -> Alarm {
+        match slot.and_then(|slot| self.plan.start_ms(slot)) {
+            Some(start_ms) if !self.is_free_running(now_us) => Alarm::at(self.start_us + ms(start_ms)),
+            Some(_) | None => Alarm::OFF,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::LAST_US;
 
     const MINUTE: u64 = SUPERFRAME_US;
 
@@ -125,14 +128,14 @@ mod tests {
     #[test]
     fn a_slot_stands_where_the_beacon_says_and_is_left_three_minutes_after_the_last_one() {
         let mut clock = Clock::new(0);
-        assert_eq!(clock.slot_us(Some(3), 0), None);
+        assert_eq!(clock.slot(Some(3), 0), Alarm::OFF);
         clock.sync(&beacon(1, 200), 1_200_000);
-        assert_eq!(clock.slot_us(Some(3), 1_200_000), Some(1_000_000 + 500_000 + 570_000));
-        assert_eq!(clock.slot_us(Some(100), 1_200_000), None);
-        assert_eq!(clock.slot_us(None, 1_200_000), None);
+        assert_eq!(clock.slot(Some(3), 1_200_000), Alarm::at(1_000_000 + 500_000 + 570_000));
+        assert_eq!(clock.slot(Some(100), 1_200_000), Alarm::OFF);
+        assert_eq!(clock.slot(None, 1_200_000), Alarm::OFF);
         let lost_us = 1_200_000 + BEACON_LOST_US;
-        assert!(clock.slot_us(Some(3), lost_us - 1).is_some());
-        assert_eq!(clock.slot_us(Some(3), lost_us), None);
+        assert!(clock.slot(Some(3), lost_us - 1).is_set());
+        assert_eq!(clock.slot(Some(3), lost_us), Alarm::OFF);
     }
 
     #[test]

@@ -29,10 +29,13 @@ pub struct Counts {
     pub stale: u16,
     /// Commands that came again and were answered as before. Not dropped.
     pub repeated: u16,
-    /// Of a kind that means nothing now: JOIN-DOWN while joined, RESUME and BULK until they are described.
+    /// Of a kind that means nothing now: JOIN-DOWN while joined, BEACON before the first SYNC, RESUME and BULK until
+    /// they are described.
     pub ignored: u16,
 }
 
+/// Not inlined: it is called from everywhere.
+#[inline(never)]
 pub(crate) fn count(counter: &mut u16) {
     *counter = counter.saturating_add(1);
 }

@@ -10,6 +10,7 @@
 //! | `socket/receive.rs`, `command.rs`, `report.rs` | frames that come; commands; what is reported, when |
 //! | `outbox.rs` | when to speak: answers, slots, listening |
 //! | `clock.rs` `meter.rs` `relay.rs` `panel.rs` | minutes and slots; energy; the relay and its protections; light and button |
+//! | `time.rs` `random.rs` `counts.rs` | alarms; waits and nonces; what was dropped |
 //! | `place.rs` `settings.rs` `log.rs` `board.rs` | keys and counters; what outlives a power cut, and where |
 //!
 //! # Verbs
@@ -51,8 +52,8 @@
 //! let flash = Flash(vec![0xFF; 14 * 2048]);
 //! let mut socket = Socket::new(factory, flash, Start::PowerOn, [1, 2, 3, 4], 0);
 //! let mut asked_to_join = false;
-//! while let Some(now_us) = socket.poll_timeout().filter(|now_us| *now_us < 60_000_000) {
-//!     socket.handle_timeout(now_us);
+//! while !asked_to_join {
+//!     socket.handle_timeout(socket.poll_timeout());
 //!     while let Some(output) = socket.poll_output() {
 //!         let Output::Transmit(frame) = output else { continue };
 //!         let ended_us = frame.not_before_us + 153_334;
@@ -60,7 +61,7 @@
 //!         socket.handle_transmitted(Transmitted::Sent { ended_us }, ended_us);
 //!     }
 //! }
-//! assert!(asked_to_join);
+//! assert!(socket.poll_timeout() > 30_000_000);
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -82,6 +83,7 @@ mod settings;
 mod socket;
 #[cfg(test)]
 mod testing;
+mod time;
 
 pub use board::Board;
 pub use counts::Counts;

@@ -73,9 +73,8 @@ impl Register {
     }
 
     fn turn(&mut self) {
-        let sample = self.sample.take().unwrap_or(self.units);
-        self.before.rotate_right(1);
-        self.before[0] = Some(sample);
+        let mut newer = Some(self.sample.take().unwrap_or(self.units));
+        self.before.iter_mut().for_each(|sample| core::mem::swap(sample, &mut newer));
     }
 
     fn moved(&self) -> u32 {
@@ -187,7 +186,7 @@ mod tests {
         assert_eq!(meter.registers(), (20, 45));
     }
 
-    /// [PLG-6.2-2]
+    // [PLG-6.2-2]
     #[test]
     fn a_register_wraps_over_the_value_that_means_absent() {
         let mut meter = Meter::restored(ABSENT - 2, ABSENT - 1, true);
@@ -197,7 +196,7 @@ mod tests {
         assert_eq!(meter.registers().0, 0);
     }
 
-    /// [PLG-6.1-1] [PLG-6.2-4]
+    // [PLG-6.1-1] [PLG-6.2-4]
     #[test]
     fn the_history_steps_from_the_register_now_over_the_samples_of_four_minutes() {
         let mut meter = Meter::restored(100, 0, false);
@@ -232,7 +231,7 @@ mod tests {
         assert_eq!(meter.reading(false, true, 0).0.energy_100mwh, Some(100));
     }
 
-    /// [PLG-6.2-1]
+    // [PLG-6.2-1]
     #[test]
     fn a_sample_that_got_old_is_not_told() {
         let mut meter = Meter::restored(0, 0, false);
@@ -243,7 +242,7 @@ mod tests {
         assert_eq!(meter.reading(false, true, 6 + SAMPLE_LIFE_US).0.power_10mw, None);
     }
 
-    /// [PLG-6.2-3]
+    // [PLG-6.2-3]
     #[test]
     fn the_register_that_moved_more_is_told_and_the_other_each_fifteenth_time() {
         let mut meter = Meter::restored(0, 0, true);

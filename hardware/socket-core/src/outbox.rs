@@ -1,7 +1,7 @@
 //! When this socket speaks: answers at once, scheduled REPORTs at their slot, everything else by listening.
 //! Spec: protocol-spec/timing.md §4.2 – §4.4. Knows no contents but the octets of four frames.
 
-use plugline_protocol::frame::crc;
+use plugline_protocol::frame::{CRC_LEN, crc};
 use plugline_protocol::timing::{
     BACKOFF_FIRST_UNITS, BACKOFF_MAX_UNITS, BACKOFF_UNIT_MS, IDLE_LISTEN_US, LineRate, SLOT_FRAME_MAX,
     TURNAROUND_MAX_US, TURNAROUND_MIN_US,
@@ -9,6 +9,7 @@ use plugline_protocol::timing::{
 use plugline_protocol::wire::Full;
 
 use crate::random::Random;
+use crate::time::{Alarm, ms};
 
 /// A frame is handed out this much ahead of a slot, so that a slow loop is still in time.
 pub(crate) const LEAD_US: u64 = 5_000;
@@ -72,20 +73,26 @@ struct Frame {
 
 impl Frame {
     const EMPTY: Self = Self { octets: [0; ROOM], len: 0 };
+
+    fn append_crc(&mut self) {
+        if let Some((pdu, rest)) =
+            self.octets.split_at_mut_checked(self.len).filter(|(pdu, _)| !pdu.is_empty())
+            && let Some(check) = rest.first_chunk_mut::<CRC_LEN>()
+        {
+            *check = crc(pdu).to_le_bytes();
+            self.len += CRC_LEN;
+        }
+    }
 }
 
 /// Contention of the listening lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contend {
     Off,
-    /// Until the line is idle, and not before this.
-    Wait {
-        from_us: u64,
-    },
-    /// The drawn wait is over at this time.
-    Count {
-        until_us: u64,
-    },
+    /// Until the line is idle, and not before the moment.
+    Wait,
+    /// The drawn wait is over at the moment.
+    Count,
 }
 
 /// The frames and the line as far as it was heard.
@@ -94,10 +101,14 @@ pub(crate) struct Outbox {
     frames: [Frame; 4],
     /// The frame that is answered ended at this time.
     asked: Option<(Lane, u64)>,
-    slot_us: Option<u64>,
+    slot: Alarm,
     contend: Contend,
+    /// Of the contention.
+    moment_us: u64,
     window: u32,
-    on_air: Option<(Lane, u64)>,
+    /// The frame that the bearer has, and until when it may tell how that ended.
+    on_air: Option<Lane>,
+    confirm: Alarm,
     busy: bool,
     /// Nobody was heard after this.
     quiet_us: u64,
@@ -109,10 +120,12 @@ impl Outbox {
         Self {
             frames: [Frame::EMPTY; 4],
             asked: None,
-            slot_us: None,
+            slot: Alarm::OFF,
             contend: Contend::Off,
+            moment_us: 0,
             window: BACKOFF_FIRST_UNITS,
             on_air: None,
+            confirm: Alarm::OFF,
             busy: false,
             quiet_us: 0,
             held_us: 0,
@@ -126,15 +139,13 @@ impl Outbox {
         with_crc: bool,
         make: impl FnOnce(&mut [u8]) -> Result<&[u8], Full>,
     ) -> bool {
-        let Frame { octets, len } = &mut self.frames[lane as usize];
-        let room = octets.len() - 2;
-        *len = make(&mut octets[..room]).map_or(0, <[u8]>::len);
-        if with_crc && *len > 0 {
-            let check = crc(&octets[..*len]).to_le_bytes();
-            octets[*len..*len + 2].copy_from_slice(&check);
-            *len += 2;
+        let frame = &mut self.frames[lane as usize];
+        let (room, _) = frame.octets.split_at_mut(ROOM - CRC_LEN);
+        frame.len = make(room).map_or(0, <[u8]>::len);
+        if with_crc {
+            frame.append_crc();
         }
-        *len > 0
+        frame.len > 0
     }
 
     /// The answer goes out in the time after `asked_us` that belongs to it.
@@ -142,15 +153,15 @@ impl Outbox {
         self.asked = Some((lane, asked_us));
     }
 
-    /// The scheduled REPORT goes out at `slot_us`.
-    pub(crate) fn at_slot(&mut self, slot_us: u64) {
-        self.slot_us = Some(slot_us);
+    /// The scheduled REPORT goes out at its slot.
+    pub(crate) fn at_slot(&mut self, slot: Alarm) {
+        self.slot = slot;
     }
 
     /// The frame of the listening lane goes out as soon as the line lets it. `again`: it was tried before.
     pub(crate) fn contend(&mut self, from_us: u64, again: bool) {
         self.window = if again { (self.window * 2).min(BACKOFF_MAX_UNITS) } else { BACKOFF_FIRST_UNITS };
-        self.contend = Contend::Wait { from_us };
+        (self.contend, self.moment_us) = (Contend::Wait, from_us);
     }
 
     /// The frame of the listening lane is not to be sent any more.
@@ -160,60 +171,57 @@ impl Outbox {
 
     /// Nothing unasked is to be sent any more.
     pub(crate) fn stop_unasked(&mut self) {
-        self.slot_us = None;
+        self.slot = Alarm::OFF;
         self.stop_listening();
     }
 
     /// Nothing unasked is to be sent before this.
     pub(crate) fn hold(&mut self, until_us: u64) {
-        self.slot_us.take_if(|slot_us| *slot_us < until_us);
+        self.slot.take_if_due(until_us);
         if self.contend != Contend::Off {
-            self.contend = Contend::Wait { from_us: until_us };
+            (self.contend, self.moment_us) = (Contend::Wait, until_us);
         }
     }
 
-    /// The frame of this lane is with the bearer.
+    /// The bearer has the frame of this lane.
     pub(crate) fn is_on_air(&self, lane: Lane) -> bool {
-        self.on_air.is_some_and(|(on_air, _)| on_air == lane)
+        self.on_air == Some(lane)
     }
 
     /// The carrier came or went.
     pub(crate) fn carrier(&mut self, busy: bool, now_us: u64) {
         self.busy = busy;
-        self.quiet_us = self.quiet_us.max(now_us);
+        self.heard(now_us, false);
     }
 
-    /// A frame ended; `held`: somebody else will answer it.
+    /// A frame ended; `held`: somebody else will answer it. Not inlined: it is called from everywhere.
+    #[inline(never)]
     pub(crate) fn heard(&mut self, ended_us: u64, held: bool) {
         self.quiet_us = self.quiet_us.max(ended_us);
         if held {
-            self.held_us = ended_us.saturating_add(HELD_US);
+            self.held_us = ended_us + HELD_US;
         }
     }
 
     fn idle_from_us(&self) -> u64 {
-        self.quiet_us.saturating_add(IDLE_LISTEN_US.into()).max(self.held_us)
+        (self.quiet_us + u64::from(IDLE_LISTEN_US)).max(self.held_us)
     }
 
     /// Time goes on: what was not confirmed is over, waits are drawn.
     pub(crate) fn settle(&mut self, now_us: u64, random: &mut Random) {
-        if self.on_air.is_some_and(|(_, until_us)| now_us >= until_us) {
+        if self.confirm.is_due(now_us) {
             // Nobody will tell any more.
             self.transmitted(Transmitted::Late, now_us);
         }
-        if self.busy {
+        let idle = !self.busy && now_us >= self.idle_from_us();
+        if self.contend == Contend::Off || now_us < self.moment_us {
             return;
         }
-        match self.contend {
-            Contend::Wait { from_us } if now_us >= self.idle_from_us().max(from_us) => {
-                let units = random.up_to(self.window - 1);
-                let wait_us = u64::from(units * BACKOFF_UNIT_MS) * 1000;
-                self.contend = Contend::Count { until_us: now_us.saturating_add(wait_us) };
-            }
-            Contend::Count { until_us } if now_us >= until_us && now_us < self.idle_from_us() => {
-                self.contend(now_us, true);
-            }
-            Contend::Wait { .. } | Contend::Count { .. } | Contend::Off => {}
+        if self.contend == Contend::Count && !idle && !self.busy {
+            self.contend(now_us, true);
+        } else if self.contend == Contend::Wait && idle {
+            let units = random.up_to(self.window - 1);
+            (self.contend, self.moment_us) = (Contend::Count, now_us + ms(units * BACKOFF_UNIT_MS));
         }
     }
 
@@ -223,7 +231,8 @@ impl Outbox {
             return None;
         }
         let (lane, not_before_us, not_after_us) = self.due(now_us)?;
-        self.on_air = Some((lane, not_after_us.saturating_add(CONFIRM_US)));
+        self.on_air = Some(lane);
+        self.confirm = Alarm::at(not_after_us + CONFIRM_US);
         let Frame { octets, len } = &self.frames[lane as usize];
         let frame = octets.get(..*len).unwrap_or_default();
         Some(Transmit {
@@ -236,68 +245,202 @@ impl Outbox {
 
     fn due(&mut self, now_us: u64) -> Option<(Lane, u64, u64)> {
         if let Some((lane, asked_us)) = self.asked.take() {
-            let at = |us: u32| asked_us.saturating_add(us.into());
-            if now_us <= at(TURNAROUND_MAX_US) {
-                return Some((lane, at(TURNAROUND_MIN_US), at(TURNAROUND_MAX_US)));
-            }
-        }
-        if let Some(slot_us) = self.slot_us.take_if(|slot_us| now_us.saturating_add(LEAD_US) >= *slot_us) {
-            let late_us = slot_us.saturating_add(SLOT_LATE_US);
+            let late_us = asked_us + u64::from(TURNAROUND_MAX_US);
             if now_us <= late_us {
-                return Some((Lane::Slot, slot_us, late_us));
+                return Some((lane, asked_us + u64::from(TURNAROUND_MIN_US), late_us));
             }
         }
-        match self.contend {
-            Contend::Count { until_us } if !self.busy && now_us >= until_us => {
-                self.contend = Contend::Off;
-                Some((Lane::Listen, now_us, now_us.saturating_add(LISTEN_LATE_US)))
-            }
-            _ => None,
+        let slot_us = self.slot.us();
+        if self.slot.take_if_due(now_us + LEAD_US) && now_us <= slot_us + SLOT_LATE_US {
+            return Some((Lane::Slot, slot_us, slot_us + SLOT_LATE_US));
         }
+        if self.contend == Contend::Count && !self.busy && now_us >= self.moment_us {
+            self.contend = Contend::Off;
+            return Some((Lane::Listen, now_us, now_us + LISTEN_LATE_US));
+        }
+        None
     }
 
     /// How the frame on its way ended; gives its lane if it was sent.
     pub(crate) fn transmitted(&mut self, how: Transmitted, now_us: u64) -> Option<Lane> {
-        let (lane, _) = self.on_air.take()?;
+        let lane = self.on_air.take()?;
+        self.confirm = Alarm::OFF;
         match how {
             Transmitted::Sent { ended_us } => {
-                self.heard(ended_us, false);
-                Some(lane)
+                self.heard(ended_us.min(now_us), false);
+                return Some(lane);
             }
-            Transmitted::Busy | Transmitted::Late => {
-                if how == Transmitted::Busy {
-                    self.quiet_us = self.quiet_us.max(now_us);
-                }
-                if lane == Lane::Listen {
-                    self.contend(now_us, true);
-                }
-                None
-            }
+            Transmitted::Busy => self.heard(now_us, false),
+            Transmitted::Late => {}
         }
+        if lane == Lane::Listen {
+            self.contend(now_us, true);
+        }
+        None
     }
 
     /// When [`Self::settle`] or [`Self::poll`] has something to do.
-    pub(crate) fn timeout_us(&self) -> Option<u64> {
-        if let Some((_, until_us)) = self.on_air {
-            return Some(until_us);
+    pub(crate) fn alarm(&self) -> Alarm {
+        if self.on_air.is_some() {
+            return self.confirm;
         }
-        let slot_us = self.slot_us.map(|slot_us| slot_us.saturating_sub(LEAD_US));
-        let listen_us = match self.contend {
-            _ if self.busy => None,
-            Contend::Off => None,
-            Contend::Wait { from_us } => Some(from_us.max(self.idle_from_us())),
-            Contend::Count { until_us } => Some(until_us),
+        let slot =
+            if self.slot.is_set() { Alarm::at(self.slot.us().saturating_sub(LEAD_US)) } else { Alarm::OFF };
+        let listen = match self.contend {
+            _ if self.busy => Alarm::OFF,
+            Contend::Off => Alarm::OFF,
+            Contend::Wait => Alarm::at(self.moment_us.max(self.idle_from_us())),
+            Contend::Count => Alarm::at(self.moment_us),
         };
-        let asked_us = self.asked.map(|(_, asked_us)| asked_us);
-        [asked_us, slot_us, listen_us].into_iter().flatten().min()
+        let asked = self.asked.map_or(Alarm::OFF, |(_, asked_us)| Alarm::at(asked_us));
+        asked.min(slot).min(listen)
     }
 }
 
 /// How long after a REPORT its acknowledgement may take: the turnaround, and a COMMAND SYNC on the line.
 pub(crate) fn ack_wait_us(rate: LineRate) -> u64 {
     /// COMMAND SYNC with CRC; an ACK is shorter.
-    const LONGEST: usize = 27;
+    const LONGEST: u32 = 29;
     /// The gateway's modem and this socket's own way.
     const SLACK_US: u32 = 10_000;
-    u64::from(TURNAROUND_MAX_US) + u64::from(rate.airtime_us(LONGEST)) + u64::from(SLACK_US)
+    // `LineRate::airtime_us` is for any length and divides 64 bits, which costs a small chip 500 octets.
+    let bits = (LONGEST + u32::from(rate.overhead)) * 8;
+    let airtime_us = (bits * 1_000_000) / rate.bit_per_s.max(1);
+    u64::from(TURNAROUND_MAX_US + SLACK_US) + u64::from(airtime_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_000_000;
+
+    fn contending() -> (Outbox, Random) {
+        let mut outbox = Outbox::new();
+        assert!(outbox.fill(Lane::Listen, true, |out| {
+            out[..3].copy_from_slice(&[1, 2, 3]);
+            Ok(&out[..3])
+        }));
+        outbox.contend(NOW, false);
+        (outbox, Random::new([1, 2, 3, 4], 0))
+    }
+
+    /// Lets time go on from alarm to alarm until a frame comes; gives when.
+    fn next_start(outbox: &mut Outbox, random: &mut Random) -> u64 {
+        loop {
+            let now_us = outbox.alarm().us();
+            assert!(now_us < 1_000 * NOW, "nothing will ever be sent");
+            outbox.settle(now_us, random);
+            if let Some(transmit) = outbox.poll(now_us) {
+                assert_eq!(transmit.not_before_us, now_us);
+                return now_us;
+            }
+        }
+    }
+
+    // [PLG-3.4-1] [PLG-3.4-2]
+    #[test]
+    fn a_frame_has_its_crc_where_the_bearer_has_no_check() {
+        let mut outbox = Outbox::new();
+        for (with_crc, octets) in [(true, &b"123456789\x6e\x90"[..]), (false, b"123456789")] {
+            let nine = |out: &mut [u8]| out[..9].copy_from_slice(b"123456789");
+            assert!(outbox.fill(Lane::Answer, with_crc, |out| {
+                nine(out);
+                Ok(&out[..9])
+            }));
+            outbox.answer(Lane::Answer, NOW);
+            let frame = outbox.poll(NOW).map(|transmit| transmit.frame.to_vec());
+            assert_eq!(frame.as_deref(), Some(octets));
+            outbox.transmitted(Transmitted::Late, NOW);
+        }
+    }
+
+    // [PLG-4.4-1]
+    #[test]
+    fn an_answer_starts_5_to_20_ms_after_the_question_without_listening_or_not_at_all() {
+        let (mut outbox, _) = contending();
+        outbox.answer(Lane::Listen, NOW);
+        let transmit = outbox.poll(NOW + 1).expect("an answer is due");
+        assert_eq!((transmit.not_before_us, transmit.not_after_us), (NOW + 5_000, NOW + 20_000));
+        outbox.transmitted(Transmitted::Sent { ended_us: NOW }, NOW);
+        outbox.answer(Lane::Answer, NOW);
+        assert_eq!(outbox.poll(NOW + 20_001).map(|transmit| transmit.listen), None);
+    }
+
+    // [PLG-4.3-1]
+    #[test]
+    fn a_start_waits_for_the_idle_line_and_a_whole_number_of_units() {
+        let mut waits = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let (mut outbox, _) = contending();
+            let mut random = Random::new([seed, 2, 3, 4], 0);
+            outbox.heard(NOW + 3_000, false);
+            waits.insert(next_start(&mut outbox, &mut random) - NOW - 3_000 - 4_000);
+        }
+        assert_eq!(waits.into_iter().collect::<std::vec::Vec<_>>(), [0, 20_000, 40_000, 60_000]);
+    }
+
+    // [PLG-4.3-1]
+    #[test]
+    fn the_window_doubles_up_to_64_units_while_the_line_is_taken() {
+        let (mut outbox, mut random) = contending();
+        let mut longest_us = 0;
+        for _ in 0..500 {
+            let before_us = next_start(&mut outbox, &mut random);
+            outbox.transmitted(Transmitted::Busy, before_us);
+            let after_us = next_start(&mut outbox, &mut random);
+            outbox.transmitted(Transmitted::Busy, after_us);
+            longest_us = longest_us.max(after_us - before_us);
+        }
+        assert!((1_100_000..=1_264_000).contains(&longest_us), "{longest_us}");
+    }
+
+    #[test]
+    fn a_frame_that_somebody_will_answer_holds_the_line_for_its_answer() {
+        let (mut outbox, mut random) = contending();
+        outbox.heard(NOW, true);
+        assert!(next_start(&mut outbox, &mut random) >= NOW + 25_000);
+    }
+
+    #[test]
+    fn nothing_starts_while_somebody_is_heard_and_a_wait_begins_anew_behind_him() {
+        let (mut outbox, mut random) = contending();
+        outbox.carrier(true, NOW);
+        outbox.settle(NOW + 500_000, &mut random);
+        assert!(outbox.poll(NOW + 500_000).is_none() && !outbox.alarm().is_set());
+        outbox.carrier(false, NOW + 600_000);
+        assert!(next_start(&mut outbox, &mut random) >= NOW + 604_000);
+    }
+
+    // [PLG-4.2-3]
+    #[test]
+    fn a_slot_is_begun_within_a_millisecond_if_the_line_is_idle_or_skipped() {
+        let mut outbox = Outbox::new();
+        outbox.at_slot(Alarm::at(NOW));
+        assert!(outbox.poll(NOW - LEAD_US - 1).is_none());
+        let transmit = outbox.poll(NOW - LEAD_US).expect("the slot is near");
+        assert_eq!(
+            (transmit.not_before_us, transmit.not_after_us, transmit.listen),
+            (NOW, NOW + 1_000, true)
+        );
+        assert_eq!(outbox.transmitted(Transmitted::Busy, NOW), None);
+        assert!(outbox.poll(NOW + 500).is_none(), "a skipped slot is not made up for");
+        outbox.at_slot(Alarm::at(NOW));
+        assert!(outbox.poll(NOW + 1_001).is_none());
+    }
+
+    #[test]
+    fn a_bearer_that_never_tells_does_not_silence_the_socket() {
+        let (mut outbox, mut random) = contending();
+        let first_us = next_start(&mut outbox, &mut random);
+        assert!(outbox.poll(first_us).is_none());
+        assert!(next_start(&mut outbox, &mut random) > first_us + CONFIRM_US);
+    }
+
+    #[test]
+    fn an_acknowledgement_is_waited_for_as_long_as_a_sync_takes_on_the_line() {
+        let rate = LineRate::REFERENCE;
+        assert_eq!(ack_wait_us(rate), 30_000 + u64::from(rate.airtime_us(29)));
+        assert!(ack_wait_us(LineRate { bit_per_s: 1, overhead: 255 }) > 0);
+    }
 }

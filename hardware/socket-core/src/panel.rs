@@ -1,5 +1,7 @@
 //! What a person sees and touches: one light, one button. Knows no relay and no frames.
 
+use crate::time::Alarm;
+
 /// What the light shows. The patterns are the firmware's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Led {
@@ -54,8 +56,8 @@ impl Button {
         Some(Touch::Leave)
     }
 
-    pub(crate) fn timeout_us(&self) -> Option<u64> {
-        self.down_us.map(|down_us| down_us.saturating_add(LEAVE_US))
+    pub(crate) fn alarm(&self) -> Alarm {
+        self.down_us.map_or(Alarm::OFF, |down_us| Alarm::at(down_us + LEAVE_US))
     }
 }
 

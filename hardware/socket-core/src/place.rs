@@ -1,8 +1,8 @@
 //! A socket's place in a network: names, keys, counters, gates. Seals what goes up; opening stands with the reader.
 
 use plugline_protocol::frame::Options;
-use plugline_protocol::messages::{Answer, Outcome, Payload};
-use plugline_protocol::security::{Channel, CommandGate, Counters, GroupGate, Joined, Key, ShortKey};
+use plugline_protocol::messages::{Answer, Grant, Outcome, Payload};
+use plugline_protocol::security::{Channel, CommandGate, Counters, GroupGate, Joined, Key, KeySet, ShortKey};
 use plugline_protocol::wire::Full;
 use plugline_protocol::{Identity, ShortAddress};
 
@@ -19,7 +19,8 @@ pub(crate) struct Place {
     pub(crate) slot: Option<u16>,
     pub(crate) counters: Counters,
     pub(crate) commands: CommandGate,
-    pub(crate) group: GroupGate,
+    /// `None` from a start until a SYNC: no group frame is acted on.
+    pub(crate) group: Option<GroupGate>,
     /// The gateway took a REPORT under these keys. Until then the place is given up after five minutes.
     pub(crate) committed: bool,
 }
@@ -28,17 +29,19 @@ impl Place {
     /// What a JOIN-DOWN gave.
     pub(crate) fn granted(joined: Joined) -> Self {
         let Joined { identity, keys, grant } = joined;
+        let KeySet { up, down, ack, kek, .. } = keys;
+        let Grant { group_key, group_counter, slot } = grant;
         Self {
             identity,
-            up: keys.up.clone(),
-            down: keys.down.clone(),
-            ack: keys.ack.clone(),
-            kek: keys.kek.clone(),
-            group_key: grant.group_key.clone(),
-            slot: grant.slot,
+            up,
+            down,
+            ack,
+            kek,
+            group_key,
+            slot,
             counters: Counters::new(),
-            commands: CommandGate::restored(0),
-            group: GroupGate::restored(grant.group_counter),
+            commands: CommandGate::new(),
+            group: Some(GroupGate::from_floor(group_counter)),
             committed: false,
         }
     }

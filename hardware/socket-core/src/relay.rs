@@ -158,7 +158,7 @@ mod tests {
         assert!(on().protect(&current(32_002), &LIMITS, 0));
     }
 
-    /// [PLG-6.3-4]
+    // [PLG-6.3-4]
     #[test]
     fn a_lock_out_refuses_on_until_somebody_switches_off_or_presses_the_button() {
         let locked = Relay { locked_out: true, cause: Cause::OverCurrent, ..Relay::default() };

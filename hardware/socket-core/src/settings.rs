@@ -4,13 +4,12 @@
 //! ```text
 //!  0 schema u8 = 1 | 1 starts u16 | 3 interval u8 min | 4 over-current limit u16 mA | 6 power-on u8
 //!  7 state u8: 0 unjoined, 1 pending, 2 joined | 8 NETID u16 | 10 SHORT u16 | 12 slot u16, FFFF none
-//! 14 ceiling of the up-counter u32 | 18 last COMMAND u32 | 22 last group counter u32
-//! 26 K_up 16 | 42 K_down 16 | 58 K_ack 16 | 74 K_kek 16 | 90 group key 16 | 106 zeros, kept for RESUME
+//! 14 ceiling of the up-counter u32
+//! 18 K_up 16 | 34 K_down 16 | 50 K_ack 16 | 66 K_kek 16 | 82 group key 16 | 98 zeros, kept for RESUME
 //! ```
 
 use plugline_protocol::messages::PowerOn;
-use plugline_protocol::security::{BOOT_JUMP, CommandGate, Counters, GroupGate, Key, STORE_EVERY};
-use plugline_protocol::wire::{Full, ParseError, Reader, Writer};
+use plugline_protocol::security::{BOOT_JUMP, CommandGate, Counters, Key, STORE_EVERY};
 use plugline_protocol::{Eui64, Identity, NetworkId, ShortAddress};
 
 use crate::place::Place;
@@ -19,8 +18,12 @@ use crate::place::Place;
 pub const SETTINGS_LEN: usize = 128;
 
 const SCHEMA: u8 = 1;
-const USED: usize = 106;
+const USED: usize = 98;
 const NO_SLOT: u16 = 0xFFFF;
+const PENDING: u8 = 1;
+const JOINED: u8 = 2;
+/// Where the keys are: K_up, K_down, K_ack, K_kek, group key.
+const KEYS: [usize; 5] = [18, 34, 50, 66, 82];
 
 /// What a COMMAND may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,93 +55,73 @@ impl Settings {
     /// The body of a record. `staying` is `false` when the place is being left: then it is not written.
     pub(crate) fn octets(&self, staying: bool) -> [u8; USED] {
         let mut octets = [0; USED];
-        let mut writer = Writer::new(&mut octets);
+        let mut put = |at: usize, some: &[u8]| octets[at..at + some.len()].copy_from_slice(some);
         let Options { interval_min, limit_ma, power_on } = self.options;
-        let head = |writer: &mut Writer<'_>| {
-            writer.u8(SCHEMA)?;
-            writer.u16(self.starts)?;
-            writer.u8(interval_min)?;
-            writer.u16(limit_ma)?;
-            writer.u8(power_on as u8)
-        };
-        let written = head(&mut writer).and_then(|()| match self.place.as_ref().filter(|_| staying) {
-            Some(place) => write_place(&mut writer, place),
-            None => Ok(()),
-        });
-        debug_assert_eq!(written, Ok(()), "the record has room for all of it");
+        put(0, &[SCHEMA]);
+        put(1, &self.starts.to_be_bytes());
+        put(3, &[interval_min]);
+        put(4, &limit_ma.to_be_bytes());
+        put(6, &[power_on as u8]);
+        let Some(place) = self.place.as_ref().filter(|_| staying) else { return octets };
+        put(7, &[if place.committed { JOINED } else { PENDING }]);
+        put(8, &place.identity.network.0.to_be_bytes());
+        put(10, &place.identity.short.0.to_be_bytes());
+        put(12, &place.slot.unwrap_or(NO_SLOT).to_be_bytes());
+        put(14, &place.counters.ceiling().to_be_bytes());
+        let keys = [&place.up, &place.down, &place.ack, &place.kek, &place.group_key];
+        keys.iter().zip(KEYS).for_each(|(key, at)| put(at, key.octets()));
         octets
     }
 
     /// Reads the body of a record; `None` when there is none of this schema. After this the ceiling must be stored
     /// anew before anything is sent. `damaged`: a newer record may be lost, so that the ceiling may have been higher.
     pub(crate) fn restored(body: &[u8], eui: Eui64, damaged: bool) -> Option<Self> {
-        read(&mut Reader::new(body), eui, damaged).ok()
+        let [schema] = get(body, 0);
+        let [interval_min] = get(body, 3);
+        let [power_on] = get(body, 6);
+        let options = Options {
+            interval_min: interval_min.clamp(1, 60),
+            limit_ma: u16::from_be_bytes(get(body, 4)),
+            power_on: PowerOn::of(power_on).unwrap_or_default(),
+        };
+        let starts = u16::from_be_bytes(get(body, 1));
+        (schema == SCHEMA).then(|| Self { starts, options, place: place(body, eui, damaged) })
     }
 }
 
-fn write_place(writer: &mut Writer<'_>, place: &Place) -> Result<(), Full> {
-    writer.u8(if place.committed { 2 } else { 1 })?;
-    writer.u16(place.identity.network.0)?;
-    writer.u16(place.identity.short.0)?;
-    writer.u16(place.slot.unwrap_or(NO_SLOT))?;
-    writer.u32(place.counters.ceiling())?;
-    writer.u32(place.commands.last())?;
-    writer.u32(place.group.last())?;
-    for key in [&place.up, &place.down, &place.ack, &place.kek, &place.group_key] {
-        writer.bytes(key.octets())?;
+/// `None` as well when the up-counter is used up: the socket joins anew.
+fn place(body: &[u8], eui: Eui64, damaged: bool) -> Option<Place> {
+    let [state] = get(body, 7);
+    if !matches!(state, PENDING | JOINED) {
+        return None;
     }
-    Ok(())
-}
-
-fn read(reader: &mut Reader<'_>, eui: Eui64, damaged: bool) -> Result<Settings, ParseError> {
-    let schema = reader.u8("schema")?;
-    if schema != SCHEMA {
-        return Err(ParseError::Value { field: "schema", got: schema.into() });
-    }
-    let starts = reader.u16("starts")?;
-    let interval_min = reader.u8("interval")?.clamp(1, 60);
-    let limit_ma = reader.u16("limit")?;
-    let power_on = PowerOn::of(reader.u8("power on")?).unwrap_or_default();
-    let state = reader.u8("state")?;
-    let place = if matches!(state, 1 | 2) { read_place(reader, eui, state == 2, damaged)? } else { None };
-    Ok(Settings { starts, options: Options { interval_min, limit_ma, power_on }, place })
-}
-
-/// `None` when the up-counter is used up: the socket joins anew.
-fn read_place(
-    reader: &mut Reader<'_>,
-    eui: Eui64,
-    committed: bool,
-    damaged: bool,
-) -> Result<Option<Place>, ParseError> {
-    let network = NetworkId(reader.u16("network")?);
-    let short = ShortAddress(reader.u16("short")?);
-    let slot = Some(reader.u16("slot")?).filter(|slot| *slot != NO_SLOT);
-    let ceiling = reader.u32("ceiling")?;
-    let commands = CommandGate::restored(reader.u32("command")?);
-    let group = GroupGate::restored(reader.u32("group")?);
-    let up = Key::new(reader.array("up")?);
-    let down = Key::new(reader.array("down")?);
-    let ack = Key::new(reader.array("ack")?);
-    let kek = Key::new(reader.array("kek")?);
-    let group_key = Key::new(reader.array("group key")?);
     // A lost record had a ceiling of at most this much more: it was made from a counter below this one.
     let more = if damaged { STORE_EVERY + BOOT_JUMP } else { 0 };
-    let counters = ceiling.checked_add(more).and_then(Counters::restored);
-    let identity = Identity { eui, network, short };
-    Ok(counters.map(|counters| Place {
-        identity,
+    let ceiling = u32::from_be_bytes(get(body, 14)).checked_add(more)?;
+    let counters = Counters::restored(ceiling)?;
+    let [up, down, ack, kek, group_key] = KEYS.map(|at| Key::new(get(body, at)));
+    Some(Place {
+        identity: Identity {
+            eui,
+            network: NetworkId(u16::from_be_bytes(get(body, 8))),
+            short: ShortAddress(u16::from_be_bytes(get(body, 10))),
+        },
         up,
         down,
         ack,
         kek,
         group_key,
-        slot,
+        slot: Some(u16::from_be_bytes(get(body, 12))).filter(|slot| *slot != NO_SLOT),
         counters,
-        commands,
-        group,
-        committed,
-    }))
+        commands: CommandGate::new(),
+        group: None,
+        committed: state == JOINED,
+    })
+}
+
+/// Octets of a body; zeros behind its end.
+fn get<const L: usize>(body: &[u8], at: usize) -> [u8; L] {
+    body.get(at..at + L).and_then(|octets| octets.try_into().ok()).unwrap_or([0; L])
 }
 
 #[cfg(test)]
@@ -158,14 +141,15 @@ mod tests {
             group_key: Key::new([5; 16]),
             slot: Some(7),
             counters: Counters::new(),
-            commands: CommandGate::restored(81),
-            group: GroupGate::restored(9),
+            commands: CommandGate::new(),
+            group: None,
             committed: true,
         };
         let options = Options { interval_min: 5, limit_ma: 10_000, power_on: PowerOn::Off };
         Settings { starts: 3, options, place: Some(place) }
     }
 
+    // [PLG-5.5-3]
     #[test]
     fn settings_come_back_as_they_were_with_the_counter_beyond_its_ceiling() {
         let was = settings();
@@ -175,7 +159,7 @@ mod tests {
         assert_eq!(back.identity, was.identity);
         assert_eq!([&back.up, &back.down, &back.ack, &back.kek], [&was.up, &was.down, &was.ack, &was.kek]);
         assert_eq!((back.group_key == was.group_key, back.slot, back.committed), (true, Some(7), true));
-        assert_eq!((back.commands.last(), back.group.last()), (81, 9));
+        assert!(back.group.is_none());
         assert_eq!(back.counters.sent(), STORE_EVERY + BOOT_JUMP);
     }
 

@@ -8,15 +8,16 @@ use plugline_protocol::timing::{
 };
 use plugline_protocol::{Eui64, MINOR_VERSION, NetworkId, ShortAddress};
 
-use crate::clock::{Clock, LAST_US, Minutes};
+use crate::clock::{Clock, Minutes};
 use crate::counts::Counts;
-use crate::log::Log;
+use crate::log::{Held, Log};
 use crate::meter::Meter;
 use crate::outbox::{Lane, Outbox};
 use crate::panel::{Button, Touch};
 use crate::random::Random;
 use crate::relay::Relay;
 use crate::settings::Settings;
+use crate::time::{Alarm, LAST_US, ms};
 use crate::{Board, Led, Limits, Options, SETTINGS_LEN, Sample, Transmit, Transmitted};
 
 mod command;
@@ -101,8 +102,8 @@ struct Attempt {
 pub struct Socket<B> {
     factory: Factory,
     board: B,
-    settings_log: Log<SETTINGS_LEN>,
-    journal: Log<JOURNAL_LEN>,
+    settings_log: Log,
+    journal: Log,
     settings: Settings,
     /// The board did not take the settings: nothing is sent that could need them.
     fault: bool,
@@ -121,12 +122,17 @@ pub struct Socket<B> {
     /// Nothing unasked is sent before this.
     hold_us: u64,
     attempt: Option<Attempt>,
-    join_us: u64,
-    commit_us: Option<u64>,
-    identify_us: Option<u64>,
-    leave_us: Option<u64>,
-    restart_us: Option<u64>,
+    /// The next JOIN-UP.
+    join: Alarm,
+    /// A place that nobody confirmed is given up.
+    commit: Alarm,
+    /// The light is normal again.
+    identify: Alarm,
+    leave: Alarm,
+    restart: Alarm,
+    /// When the last RESPONSEs `stale` were sent, the oldest next to be written over.
     stale_us: [Option<u64>; command::STALE_A_MINUTE],
+    stale_next: usize,
     shown_relay: Option<bool>,
     shown_led: Option<Led>,
 }
@@ -137,23 +143,25 @@ impl<B: Board> Socket<B> {
     #[must_use]
     pub fn new(factory: Factory, board: B, start: Start, entropy: [u32; 4], now_us: u64) -> Self {
         let now_us = now_us.min(LAST_US);
-        let (settings_log, found) = Log::open(&board, 0, SETTINGS_PAGES);
-        let known = found.body().and_then(|body| Settings::restored(body, factory.eui, found.damaged));
-        let (journal, kept) = Log::open(&board, SETTINGS_PAGES, B::PAGES - SETTINGS_PAGES);
-        let kept = kept.body().and_then(<[u8]>::first_chunk).map(Kept::of);
-        let mut news = News::BOOTED;
-        if known.is_some() && kept.is_none() {
-            news = news.with(News::ENERGY_RESET);
-        }
+        let mut record = [0; SETTINGS_LEN];
+        let (settings_log, held) = Log::open(&board, 0, SETTINGS_PAGES, &mut record);
+        let body = Log::body(&record);
+        let known = Settings::restored(body, factory.eui, held == Held::Damaged);
+        let known = known.filter(|_| held != Held::Nothing);
+        let mut record = [0; JOURNAL_LEN];
+        let (journal, held) = Log::open(&board, SETTINGS_PAGES, B::PAGES - SETTINGS_PAGES, &mut record);
+        let kept = Kept::of(Log::body(&record)).filter(|_| held != Held::Nothing);
+        let lost = known.is_some() && kept.is_none();
+        let news = if lost { News::BOOTED.with(News::ENERGY_RESET) } else { News::BOOTED };
         let mut settings = known.unwrap_or_default();
         settings.starts = settings.starts.saturating_add(1);
         let mut random = Random::new(entropy, settings.starts);
-        let hold_us = now_us.saturating_add(milliseconds(random.up_to(POWER_UP_WAIT_MAX_MS)));
+        let hold_us = now_us + ms(random.up_to(POWER_UP_WAIT_MAX_MS));
         let (import, export) = kept.as_ref().map_or((0, 0), |kept| (kept.import, kept.export));
         let mut socket = Self {
             meter: Meter::restored(import, export, factory.capabilities.export),
             relay: Relay::restored(kept.map(|kept| kept.relay), settings.options.power_on, start),
-            commit_us: pending_until(&settings, now_us),
+            commit: pending_until(&settings, now_us),
             factory,
             board,
             settings_log,
@@ -171,11 +179,12 @@ impl<B: Board> Socket<B> {
             wants_sync: true,
             hold_us,
             attempt: None,
-            join_us: hold_us,
-            identify_us: None,
-            leave_us: None,
-            restart_us: None,
+            join: Alarm::at(hold_us),
+            identify: Alarm::OFF,
+            leave: Alarm::OFF,
+            restart: Alarm::OFF,
             stale_us: [None; command::STALE_A_MINUTE],
+            stale_next: 0,
             shown_relay: None,
             shown_led: None,
         };
@@ -258,24 +267,27 @@ impl<B: Board> Socket<B> {
             self.shown_led = Some(led);
             return Some(Output::Led(led));
         }
-        if self.restart_us.take_if(|restart_us| self.now_us >= *restart_us).is_some() {
+        if self.restart.take_if_due(self.now_us) {
             return Some(Output::Restart);
         }
         self.outbox.poll(self.now_us).map(Output::Transmit)
     }
 
-    /// When [`Self::handle_timeout`] is to be called, if nothing happens before. There is always one.
+    /// When [`Self::handle_timeout`] is to be called, if nothing happens before.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<u64> {
+    pub fn poll_timeout(&self) -> u64 {
+        let mut next = self.outbox.alarm().min(self.button.alarm());
+        for alarm in [self.commit, self.identify, self.leave, self.restart] {
+            next = next.min(alarm);
+        }
         // While the bearer has the frame of the listening lane, no other one is made.
         let free = !self.outbox.is_on_air(Lane::Listen);
-        let joined = self.settings.place.is_some();
-        let join_us = (!joined && free && !self.fault).then_some(self.join_us);
-        let report_us = self.reports.timeout_us(free).filter(|_| joined && self.leave_us.is_none());
-        let own = [join_us, self.commit_us, self.identify_us, self.leave_us, self.restart_us];
-        let parts = [self.outbox.timeout_us(), report_us, self.button.timeout_us()];
-        let next_us = own.into_iter().chain(parts).flatten().min().unwrap_or(u64::MAX);
-        Some(next_us.min(self.clock.next_us()))
+        if self.settings.place.is_none() {
+            next = if free && !self.fault { next.min(self.join) } else { next };
+        } else if !self.leave.is_set() {
+            next = next.min(self.reports.alarm(free));
+        }
+        next.us().min(self.clock.next_us())
     }
 
     /// Whether it belongs to a network.
@@ -380,26 +392,24 @@ impl<B: Board> Socket<B> {
 
     fn settle(&mut self) {
         let now_us = self.now_us;
-        self.identify_us.take_if(|until_us| now_us >= *until_us);
-        let left = self.leave_us.is_some_and(|leave_us| now_us >= leave_us);
-        let given_up = self.commit_us.is_some_and(|commit_us| now_us >= commit_us);
-        if left || given_up {
+        self.identify.take_if_due(now_us);
+        if self.leave.is_due(now_us) || self.commit.is_due(now_us) {
             self.leave();
         }
         if self.settings.place.is_none() {
             self.ask_to_join();
-        } else if self.leave_us.is_none() {
+        } else if !self.leave.is_set() {
             self.report();
         }
         self.outbox.settle(now_us, &mut self.random);
     }
 
     fn ask_to_join(&mut self) {
-        if self.now_us < self.join_us || self.fault || self.outbox.is_on_air(Lane::Listen) {
+        if !self.join.is_due(self.now_us) || self.fault || self.outbox.is_on_air(Lane::Listen) {
             return;
         }
         let now_us = self.now_us;
-        let life_us = milliseconds(JOIN_ATTEMPT_MS - JOIN_ANSWER_MS);
+        let life_us = ms(JOIN_ATTEMPT_MS - JOIN_ANSWER_MS);
         self.attempt.take_if(|attempt| now_us.saturating_sub(attempt.since_us) >= life_us);
         let random = &mut self.random;
         let Attempt { nonce, .. } =
@@ -415,17 +425,17 @@ impl<B: Board> Socket<B> {
         }
         let interval_ms =
             JOIN_INTERVAL_MIN_MS + self.random.up_to(JOIN_INTERVAL_MAX_MS - JOIN_INTERVAL_MIN_MS);
-        self.join_us = now_us.saturating_add(milliseconds(interval_ms));
+        self.join = Alarm::at(now_us + ms(interval_ms));
     }
 
     /// Forgets network and keys, and asks to be let in again.
     fn leave(&mut self) {
         self.settings.place = None;
-        (self.leave_us, self.commit_us, self.attempt) = (None, None, None);
+        (self.leave, self.commit, self.attempt) = (Alarm::OFF, Alarm::OFF, None);
         self.outbox.stop_unasked();
         self.reports.stop();
         self.clock.forget();
-        self.join_us = self.now_us;
+        self.join = Alarm::at(self.now_us);
         self.save();
     }
 
@@ -452,7 +462,7 @@ impl<B: Board> Socket<B> {
     }
 
     fn led(&self) -> Led {
-        if self.identify_us.is_some() {
+        if self.identify.is_set() {
             Led::Identify
         } else if self.fault {
             Led::Fault
@@ -469,7 +479,7 @@ impl<B: Board> Socket<B> {
 
     /// Writes the settings; `true` when the board has them.
     fn save(&mut self) -> bool {
-        let octets = self.settings.octets(self.leave_us.is_none());
+        let octets = self.settings.octets(!self.leave.is_set());
         self.fault = !self.settings_log.append(&mut self.board, &octets);
         !self.fault
     }
@@ -491,13 +501,11 @@ impl<B: Board> Socket<B> {
     }
 }
 
-fn milliseconds(ms: u32) -> u64 {
-    u64::from(ms) * 1000
-}
-
-fn pending_until(settings: &Settings, now_us: u64) -> Option<u64> {
-    let pending = settings.place.as_ref().is_some_and(|place| !place.committed);
-    pending.then(|| now_us.saturating_add(milliseconds(JOIN_COMMIT_MS)))
+fn pending_until(settings: &Settings, now_us: u64) -> Alarm {
+    match &settings.place {
+        Some(place) if !place.committed => Alarm::at(now_us + ms(JOIN_COMMIT_MS)),
+        Some(_) | None => Alarm::OFF,
+    }
 }
 
 /// The body of a journal record: one interval reading, and all that a start needs to know of energy and relay.
@@ -515,13 +523,13 @@ impl Kept {
         [i0, i1, i2, i3, e0, e1, e2, e3, self.minute, self.relay.octet()]
     }
 
-    fn of(octets: &[u8; 10]) -> Self {
-        let [i0, i1, i2, i3, e0, e1, e2, e3, minute, relay] = *octets;
-        Self {
+    fn of(body: &[u8]) -> Option<Self> {
+        let [i0, i1, i2, i3, e0, e1, e2, e3, minute, relay] = *body.first_chunk()?;
+        Some(Self {
             import: u32::from_be_bytes([i0, i1, i2, i3]),
             export: u32::from_be_bytes([e0, e1, e2, e3]),
             minute,
             relay: Relay::of(relay),
-        }
+        })
     }
 }

@@ -7,10 +7,11 @@ use plugline_protocol::reading::Cause;
 use plugline_protocol::security::{Channel, GroupGate, OpenError, Verdict};
 use plugline_protocol::timing::SUPERFRAME_MS;
 
-use super::{Socket, milliseconds};
+use super::Socket;
 use crate::Board;
 use crate::counts::count;
 use crate::outbox::Lane;
+use crate::time::{Alarm, ms};
 
 /// RESPONSEs `stale` a minute: somebody may send old commands again as fast as he likes.
 pub(super) const STALE_A_MINUTE: usize = 4;
@@ -37,7 +38,7 @@ impl<B: Board> Socket<B> {
             Ok(command) => Some(command.reference),
             Err(rejected) => rejected.reference,
         };
-        let leaving = self.leave_us.is_some() || self.restart_us.is_some();
+        let leaving = self.leave.is_set() || self.restart.is_set();
         match place.commands.judge(counter, tag, reference, place.counters.sent()) {
             Verdict::Fresh if leaving => {}
             Verdict::Fresh => {
@@ -52,8 +53,8 @@ impl<B: Board> Socket<B> {
         }
     }
 
-    fn take_as_acknowledgement(&mut self, reference: Option<u16>) {
-        let asked = self.reports.asked_counter().map(|counter| counter as u16);
+    fn take_as_acknowledgement(&mut self, reference: Option<u32>) {
+        let asked = self.reports.asked_counter();
         if asked.is_some() && asked == reference {
             self.acknowledged();
         }
@@ -95,13 +96,12 @@ impl<B: Board> Socket<B> {
     }
 
     fn answer_stale(&mut self, counter: u32, asked_us: u64) {
-        let [.., oldest_us] = self.stale_us;
-        let minute_us = milliseconds(SUPERFRAME_MS);
-        if oldest_us.is_some_and(|oldest_us| self.now_us.saturating_sub(oldest_us) < minute_us) {
+        let oldest_us = &mut self.stale_us[self.stale_next];
+        if oldest_us.is_some_and(|oldest_us| self.now_us - oldest_us < ms(SUPERFRAME_MS)) {
             return;
         }
-        self.stale_us.rotate_right(1);
-        self.stale_us[0] = Some(self.now_us);
+        *oldest_us = Some(self.now_us);
+        self.stale_next = (self.stale_next + 1) % STALE_A_MINUTE;
         if self.respond(Lane::Stale, counter, Outcome::Stale, false) {
             self.outbox.answer(Lane::Stale, asked_us);
         }
@@ -111,20 +111,22 @@ impl<B: Board> Socket<B> {
         match ask {
             Ask::Switch { on } => self.switch(on),
             Ask::Identify { seconds } => {
-                let until_us = self.now_us.saturating_add(milliseconds(u32::from(seconds) * 1000));
-                self.identify_us = (seconds > 0).then_some(until_us);
+                let until_us = self.now_us + ms(u32::from(seconds) * 1000);
+                self.identify = if seconds > 0 { Alarm::at(until_us) } else { Alarm::OFF };
                 Outcome::Done
             }
             Ask::Reboot => {
-                self.restart_us = Some(self.now_us.saturating_add(AFTER_ANSWER_US));
+                self.restart = Alarm::at(self.now_us + AFTER_ANSWER_US);
                 Outcome::Done
             }
             Ask::Leave => {
-                self.leave_us = Some(self.now_us.saturating_add(AFTER_ANSWER_US));
+                self.leave = Alarm::at(self.now_us + AFTER_ANSWER_US);
                 self.outbox.stop_unasked();
-                let left = self.save();
-                self.leave_us = self.leave_us.filter(|_| left);
-                if left { Outcome::Done } else { Outcome::Busy }
+                if self.save() {
+                    return Outcome::Done;
+                }
+                self.leave = Alarm::OFF;
+                Outcome::Busy
             }
             Ask::OverCurrent { limit_ma } if limit_ma > self.factory.limits.current_ma => Outcome::Refused,
             // READ is answered otherwise.
@@ -153,30 +155,28 @@ impl<B: Board> Socket<B> {
         }
     }
 
-    /// Settings are stored before they are answered; what cannot be stored does not count.
+    /// Settings are stored before they are answered.
     fn set(&mut self, ask: Ask) -> Outcome {
-        let before = self.settings.clone();
         let Some(place) = &mut self.settings.place else { return Outcome::Busy };
         let options = &mut self.settings.options;
-        let is_sync = matches!(ask, Ask::Sync { .. });
         match ask {
             Ask::Interval { minutes } => options.interval_min = minutes,
             Ask::OverCurrent { limit_ma } => options.limit_ma = limit_ma,
             Ask::PowerOn(what) => options.power_on = what,
             Ask::Slot { slot } => place.slot = slot,
-            Ask::Sync { group_counter } => place.group.sync(group_counter),
+            Ask::Sync { group_counter } => {
+                place.group = Some(GroupGate::from_floor(group_counter));
+                self.wants_sync = false;
+                self.plan_report();
+                return Outcome::Done;
+            }
             Ask::GroupKey { key, group_counter } => {
                 place.group_key = key;
-                place.group = GroupGate::restored(group_counter);
+                place.group = Some(GroupGate::from_floor(group_counter));
             }
             Ask::Switch { .. } | Ask::Read | Ask::Identify { .. } | Ask::Reboot | Ask::Leave => {}
         }
-        if !self.save() {
-            self.settings = before;
-            return Outcome::Busy;
-        }
-        self.wants_sync &= !is_sync;
         self.plan_report();
-        Outcome::Done
+        if self.save() { Outcome::Done } else { Outcome::Busy }
     }
 }

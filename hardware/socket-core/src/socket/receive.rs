@@ -6,12 +6,13 @@ use plugline_protocol::messages::Beacon;
 use plugline_protocol::security::{Channel, JoinError, OpenError, ShortKey, Verdict, accept_join};
 use plugline_protocol::timing::{JOIN_ATTEMPT_MS, JOIN_COMMIT_MS};
 
+use super::Socket;
 use super::report::News;
-use super::{Socket, milliseconds};
 use crate::Board;
 use crate::clock::Minutes;
 use crate::counts::count;
 use crate::place::Place;
+use crate::time::{Alarm, ms};
 
 impl<B: Board> Socket<B> {
     pub(super) fn receive(&mut self, octets: &[u8], received_us: u64) {
@@ -78,7 +79,8 @@ impl<B: Board> Socket<B> {
             Err(OpenError::Forged) => return count(&mut self.counts.forged),
             Err(OpenError::NotForUs | OpenError::Full) => return,
         };
-        match place.group.judge(counter) {
+        let Some(gate) = &mut place.group else { return count(&mut self.counts.ignored) };
+        match gate.judge(counter) {
             Verdict::Fresh => {}
             Verdict::TooFar => {
                 count(&mut self.counts.too_far);
@@ -103,7 +105,7 @@ impl<B: Board> Socket<B> {
             self.reports_arrived();
         }
         if let Some(quiet_s) = beacon.quiet_s() {
-            let until_us = received_us.saturating_add(milliseconds(u32::from(quiet_s) * 1000));
+            let until_us = received_us + ms(u32::from(quiet_s) * 1000);
             self.hold_us = self.hold_us.max(until_us);
             self.outbox.hold(until_us);
         }
@@ -130,7 +132,7 @@ impl<B: Board> Socket<B> {
     }
 
     fn on_join_down(&mut self, frame: &Frame<'_>) {
-        let life_us = milliseconds(JOIN_ATTEMPT_MS);
+        let life_us = ms(JOIN_ATTEMPT_MS);
         let now_us = self.now_us;
         let young = self.attempt.filter(|attempt| now_us.saturating_sub(attempt.since_us) < life_us);
         let Some(attempt) = young else { return count(&mut self.counts.ignored) };
@@ -147,7 +149,7 @@ impl<B: Board> Socket<B> {
         }
         self.attempt = None;
         self.outbox.stop_unasked();
-        self.commit_us = Some(self.now_us.saturating_add(milliseconds(JOIN_COMMIT_MS)));
+        self.commit = Alarm::at(self.now_us + ms(JOIN_COMMIT_MS));
         self.wants_sync = true;
         self.tell(News::BOOTED);
         self.plan_report();

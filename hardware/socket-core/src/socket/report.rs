@@ -5,9 +5,10 @@ use plugline_protocol::messages::{Extensions, History, Report};
 use plugline_protocol::reading::{Flags, Reading};
 use plugline_protocol::timing::{CSMA_JITTER_PERCENT, LineRate, REPORT_TRIES, SUPERFRAME_MS};
 
-use super::{Socket, milliseconds};
+use super::Socket;
 use crate::Board;
 use crate::outbox::{LEAD_US, Lane, ack_wait_us};
+use crate::time::{Alarm, ms};
 
 /// A pending socket whose REPORT nobody acknowledged makes the next one after this …
 const PENDING_AGAIN_MIN_MS: u32 = 5_000;
@@ -41,15 +42,6 @@ impl News {
     }
 }
 
-/// The next scheduled report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    /// In the slot that begins then.
-    Slot(u64),
-    /// By listening, from then on.
-    Listen(u64),
-}
-
 /// A REPORT that asked for an ACK.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -57,7 +49,8 @@ struct Asked {
     told: News,
     /// How often it may still be sent.
     tries: u8,
-    ack_us: Option<u64>,
+    /// Nobody acknowledged it by then.
+    ack: Alarm,
 }
 
 /// What is to be reported.
@@ -68,13 +61,16 @@ pub(super) struct Reports {
     told_now: Option<News>,
     /// The same of the superframe before, until a BEACON says that one of them arrived.
     told_before: Option<News>,
-    due: Option<Due>,
+    /// The next scheduled report …
+    due: Alarm,
+    /// … in the slot that begins then, or by listening from then on.
+    in_slot: bool,
     /// This superframe's scheduled report is over, or was left out.
     done: bool,
     /// Superframes until the next scheduled report.
     countdown: u8,
     /// A REPORT with ACK-REQUEST is to be made at this time.
-    event_us: Option<u64>,
+    event: Alarm,
     asked: Option<Asked>,
 }
 
@@ -84,17 +80,18 @@ impl Reports {
             news,
             told_now: None,
             told_before: None,
-            due: None,
+            due: Alarm::OFF,
+            in_slot: false,
             done: false,
             countdown: 0,
-            event_us: None,
+            event: Alarm::OFF,
             asked: None,
         }
     }
 
     /// A REPORT with ACK-REQUEST is made at this time.
     pub(super) fn event_at(&mut self, at_us: u64) {
-        self.event_us = Some(at_us);
+        self.event = Alarm::at(at_us);
     }
 
     /// A superframe is over.
@@ -119,7 +116,7 @@ impl Reports {
     pub(super) fn sent(&mut self, now_us: u64, rate: LineRate) {
         if let Some(asked) = &mut self.asked {
             asked.tries = asked.tries.saturating_sub(1);
-            asked.ack_us = Some(now_us.saturating_add(ack_wait_us(rate)));
+            asked.ack = Alarm::at(now_us + ack_wait_us(rate));
         }
     }
 
@@ -151,13 +148,13 @@ impl Reports {
     }
 
     /// When there is something to do; `free`: an event could be made now.
-    pub(super) fn timeout_us(&self, free: bool) -> Option<u64> {
-        let due_us = self.due.map(|due| match due {
-            Due::Slot(at_us) => at_us.saturating_sub(LEAD_US),
-            Due::Listen(at_us) => at_us,
-        });
-        let ack_us = self.asked.as_ref().and_then(|asked| asked.ack_us);
-        [due_us, ack_us, self.event_us.filter(|_| free)].into_iter().flatten().min()
+    pub(super) fn alarm(&self, free: bool) -> Alarm {
+        let due = match self.in_slot && self.due.is_set() {
+            true => Alarm::at(self.due.us().saturating_sub(LEAD_US)),
+            false => self.due,
+        };
+        let ack = self.asked.as_ref().map_or(Alarm::OFF, |asked| asked.ack);
+        due.min(ack).min(if free { self.event } else { Alarm::OFF })
     }
 }
 
@@ -171,64 +168,59 @@ impl<B: Board> Socket<B> {
     /// Slots may have moved, come or gone.
     pub(super) fn plan_report(&mut self) {
         let Some(place) = &self.settings.place else {
-            self.reports.due = None;
+            self.reports.due = Alarm::OFF;
             return;
         };
-        self.reports.due = match (self.clock.slot_us(place.slot, self.now_us), self.reports.due) {
-            (Some(at_us), _) => Some(Due::Slot(at_us)).filter(|_| !self.reports.done && at_us >= self.now_us),
-            (None, Some(Due::Listen(at_us))) => Some(Due::Listen(at_us)),
-            (None, _) => {
-                // All sockets lose a BEACON at once: they begin spread over a minute.
-                let wait_us = milliseconds(self.random.up_to(SUPERFRAME_MS));
-                Some(Due::Listen(self.now_us.saturating_add(wait_us)))
-            }
-        };
+        let slot = self.clock.slot(place.slot, self.now_us);
+        let reports = &mut self.reports;
+        if slot.is_set() {
+            reports.in_slot = true;
+            reports.due = if reports.done || slot.us() < self.now_us { Alarm::OFF } else { slot };
+        } else if reports.in_slot || !reports.due.is_set() {
+            // All sockets lose a BEACON at once: they begin spread over a minute.
+            reports.in_slot = false;
+            reports.due = Alarm::at(self.now_us + ms(self.random.up_to(SUPERFRAME_MS)));
+        }
     }
 
     /// Makes the REPORTs whose time has come.
     pub(super) fn report(&mut self) {
         self.await_ack();
-        match self.reports.due {
-            Some(Due::Slot(at_us)) if self.now_us.saturating_add(LEAD_US) >= at_us => {
-                self.report_in_slot(at_us)
-            }
-            Some(Due::Listen(at_us)) if self.now_us >= at_us => self.report_by_listening(at_us),
-            Some(Due::Slot(_) | Due::Listen(_)) | None => {}
+        let due = self.reports.due;
+        if self.reports.in_slot && due.is_due(self.now_us + LEAD_US) {
+            self.report_in_slot(due);
+        } else if !self.reports.in_slot && due.is_due(self.now_us) {
+            self.report_by_listening();
         }
-        let event = self.reports.event_us.is_some_and(|event_us| self.now_us >= event_us);
-        if event && !self.outbox.is_on_air(Lane::Listen) {
-            self.reports.event_us = None;
+        if !self.outbox.is_on_air(Lane::Listen) && self.reports.event.take_if_due(self.now_us) {
             self.report_event();
         }
     }
 
-    fn report_in_slot(&mut self, at_us: u64) {
+    fn report_in_slot(&mut self, slot: Alarm) {
         self.meter.sample_minute();
-        (self.reports.due, self.reports.done) = (None, true);
+        (self.reports.due, self.reports.done) = (Alarm::OFF, true);
         if self.reports.countdown > 0 || self.now_us < self.hold_us {
             return;
         }
         self.reports.countdown = self.settings.options.interval_min;
         if self.make_report(Lane::Slot, false).is_some() {
-            self.outbox.at_slot(at_us);
+            self.outbox.at_slot(slot);
         }
     }
 
-    fn report_by_listening(&mut self, at_us: u64) {
+    fn report_by_listening(&mut self) {
         self.meter.sample_minute();
-        let minute_us = milliseconds(SUPERFRAME_MS / 100);
         let percent = 100 - CSMA_JITTER_PERCENT + self.random.up_to(2 * CSMA_JITTER_PERCENT);
-        let interval_us = minute_us * u64::from(percent * u32::from(self.settings.options.interval_min));
-        // After a long absence of the caller the missed ones are not made up for.
-        let from_us = at_us.max(self.now_us.saturating_sub(minute_us));
-        self.reports.due = Some(Due::Listen(from_us.saturating_add(interval_us)));
+        let interval_ms = SUPERFRAME_MS / 100 * percent * u32::from(self.settings.options.interval_min);
+        self.reports.due = Alarm::at(self.now_us + ms(interval_ms));
         self.reports.event_at(self.now_us.max(self.hold_us));
     }
 
     fn report_event(&mut self) {
         if let Some(counter) = self.make_report(Lane::Listen, true) {
             let told = self.reports.news;
-            self.reports.asked = Some(Asked { counter, told, tries: REPORT_TRIES, ack_us: None });
+            self.reports.asked = Some(Asked { counter, told, tries: REPORT_TRIES, ack: Alarm::OFF });
             self.outbox.contend(self.now_us, false);
         }
     }
@@ -237,15 +229,15 @@ impl<B: Board> Socket<B> {
     fn await_ack(&mut self) {
         let now_us = self.now_us;
         let Some(asked) = &mut self.reports.asked else { return };
-        if asked.ack_us.take_if(|ack_us| now_us >= *ack_us).is_none() {
+        if !asked.ack.take_if_due(now_us) {
             return;
         }
         if asked.tries > 0 {
             self.outbox.contend(now_us.max(self.hold_us), true);
-        } else if self.commit_us.is_some() {
+        } else if self.commit.is_set() {
             let wait_ms =
                 PENDING_AGAIN_MIN_MS + self.random.up_to(PENDING_AGAIN_MAX_MS - PENDING_AGAIN_MIN_MS);
-            self.reports.event_at(now_us.saturating_add(milliseconds(wait_ms)));
+            self.reports.event_at(now_us + ms(wait_ms));
         }
     }
 
@@ -256,7 +248,7 @@ impl<B: Board> Socket<B> {
         self.reports.news = self.reports.news.without(asked.told);
         if let Some(place) = self.settings.place.as_mut().filter(|place| !place.committed) {
             place.committed = true;
-            self.commit_us = None;
+            self.commit = Alarm::OFF;
             self.save();
         }
     }
