@@ -193,6 +193,7 @@ struct Bench {
     tickets: u64,
     happenings: Vec<Happening>,
     sent: Vec<Sent>,
+    queued: Vec<u8>,
     other: Vec<(Duration, u8)>,
     records: Vec<Vec<u8>>,
     reopened: usize,
@@ -213,6 +214,7 @@ impl Bench {
             tickets: 0,
             happenings: Vec::new(),
             sent: Vec::new(),
+            queued: Vec::new(),
             other: Vec::new(),
             records: Vec::new(),
             reopened: 0,
@@ -290,6 +292,13 @@ impl Bench {
     }
 
     fn drain(&mut self) {
+        self.take_outputs();
+        while let Some(number) = self.queued.pop().filter(|_| self.confirms) {
+            self.confirm(number, TxResult::Queued, 0);
+        }
+    }
+
+    fn take_outputs(&mut self) {
         while let Some(output) = self.line.poll_output() {
             match output {
                 LineOutput::Write(bytes) => self.written(&bytes),
@@ -324,6 +333,7 @@ impl Bench {
                 Message::Transmit(transmit) => {
                     let (not_before, not_after) = (transmit.not_before_us, transmit.not_after_us);
                     let pdu = transmit.pdu.to_vec();
+                    self.queued.push(packet.seq);
                     self.sent.push(Sent { at: self.now, number: packet.seq, not_before, not_after, pdu });
                 }
                 message => self.other.push((self.now, message.kind())),
