@@ -349,7 +349,7 @@ impl Station {
     }
 
     fn plan(&mut self) {
-        let own = self.core.as_ref().and_then(Socket::poll_timeout).map(|us| self.clock.line_us(us));
+        let own = self.core.as_ref().map(|core| self.clock.line_us(core.poll_timeout()));
         let radio = self.outgoing.as_ref().map(|outgoing| outgoing.ends_us.unwrap_or(outgoing.look_us));
         self.wake_us = own.into_iter().chain(radio).chain(self.release_us).min().unwrap_or(u64::MAX);
     }
