@@ -185,6 +185,9 @@ pub(super) struct Member {
     pub(super) minutes: Option<Minutes>,
     /// It wants to be told where the group counter is.
     pub(super) sync: bool,
+    /// A command to it was never answered; it was heard since, and is to be asked.
+    pub(super) unsure: bool,
+    pub(super) ask_now: bool,
     /// It asked to join, though it is joined; if it reports all the same there are two.
     pub(super) asked_again: bool,
     pub(super) alarms: [bool; 2],
@@ -205,6 +208,8 @@ impl Member {
             silent: false,
             minutes: None,
             sync: false,
+            unsure: false,
+            ask_now: false,
             asked_again: false,
             alarms: [false; 2],
             patience: Patience::default(),

@@ -5,7 +5,7 @@
 //! is spread over the minute.
 
 use plugline_protocol::messages::SlotPlan;
-use plugline_protocol::timing::{BEACON_REPEAT_MS, LineRate, SLOTS_MAX, SUPERFRAME_MS};
+use plugline_protocol::timing::{BEACON_REPEAT_MS, BEACON_WINDOW_MS, LineRate, SLOTS_MAX, SUPERFRAME_MS};
 
 /// A BEACON that finds the line busy is tried again after this long, so many times in all.
 pub(super) const BEACON_STEP_MS: u32 = 200;
@@ -30,24 +30,27 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new(rate: LineRate) -> Self {
         let busy_ms = rate.slot_pitch_min_ms();
-        let room = |slots: u32| SUPERFRAME_MS.saturating_sub(first_ms(rate) + TAIL_MS) / slots.max(1);
-        let slots = room(busy_ms).min(SLOTS_MAX.into());
-        // A slow line has less than one slot: then there is none, and sockets listen before they talk.
-        let pitch_ms = if slots == 0 { busy_ms } else { room(slots) };
+        let first_ms = first_ms(rate);
+        let second_ms = first_ms.max(BEACON_REPEAT_MS + BEACON_WINDOW_MS);
+        let slots = |pitch: u32| {
+            let early = BEACON_REPEAT_MS.saturating_sub(first_ms) / pitch;
+            early + (SUPERFRAME_MS - TAIL_MS).saturating_sub(second_ms) / pitch
+        };
+        let pitch_ms = (busy_ms..).find(|pitch| slots(*pitch) <= SLOTS_MAX.into()).unwrap_or(busy_ms);
         let narrow = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
-        let first = if slots == 0 { 0 } else { first_ms(rate) };
-        let plan = SlotPlan { first_ms: narrow(first), pitch_ms: narrow(pitch_ms), slots: narrow(slots) };
-        let plan = if plan.fits() { plan } else { SlotPlan::default() };
+        let plan = SlotPlan {
+            first_ms: narrow(first_ms),
+            pitch_ms: narrow(pitch_ms),
+            slots: narrow(slots(pitch_ms)),
+        };
+        // A slow line has no slot at all: then sockets listen before they talk.
+        let plan = if plan.slots > 0 && plan.fits() { plan } else { SlotPlan::default() };
         Self { plan, busy_ms, beacon_ms: rate.airtime_us(BEACON_OCTETS).div_ceil(1_000) + 8 }
     }
 
-    /// A socket may be given this slot: it exists, and the second BEACON has its place.
+    /// This line has such a slot.
     pub(super) fn usable(&self, slot: u16) -> bool {
-        let tries = BEACON_STEP_MS * u32::from(BEACON_TRIES - 1);
-        let beacon = BEACON_REPEAT_MS..BEACON_REPEAT_MS + tries + self.beacon_ms;
-        self.plan
-            .start_ms(slot)
-            .is_some_and(|start| start + self.busy_ms <= beacon.start || start >= beacon.end)
+        slot < self.plan.slots
     }
 
     /// Slots in the order in which they are given.
@@ -144,7 +147,7 @@ mod tests {
         for bit_per_s in [1, 50, 100, 600] {
             let schedule = Schedule::new(LineRate { bit_per_s, overhead: 10 });
             assert!(schedule.plan.fits());
-            assert!(schedule.order().count() <= 70);
+            assert!(schedule.order().count() <= 90);
         }
     }
 

@@ -15,9 +15,8 @@ use super::{Plugline, joining};
 use crate::device::{Moment, Now, Target};
 use crate::line::{Cause, Failure, Happening, Operation, Outcome, Progress, Ticket};
 
-/// PDU of an ANSWER, of a RESPONSE without data, and of one with a reading.
+/// PDU of an ANSWER, and of a RESPONSE with a reading.
 const ANSWER_LEN: usize = 12;
-const RESPONSE_LEN: usize = 21;
 const READING_LEN: usize = 35;
 /// An answer is here this long after its last octet at the latest: the modem, its port, the operating system.
 const PORT_DELAY: Duration = Duration::from_millis(15);
@@ -25,7 +24,7 @@ const PORT_DELAY: Duration = Duration::from_millis(15);
 const GAP_WAIT_US: u64 = 1_000_000;
 /// And may then start this much later, wherever the line is free.
 const ANYWHERE_US: u64 = 1_000_000;
-/// From the longest answer's last octet until the command is repeated, the turn-around included.
+/// From the answer's last octet until the command is repeated, the turn-around included.
 const ANSWER_WAIT_US: u64 = 30_000;
 /// A modem that takes no request is asked again after this long.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
@@ -195,7 +194,7 @@ impl Plugline {
     fn seal(&mut self, job: &mut Job) -> bool {
         let Some(member) = self.members.get_mut(&job.short) else { return false };
         let Some(counter) = member.own.down.take() else { return false };
-        let command = Command { reference: member.own.window.newest() as u16, ask: job.ask.clone() };
+        let command = Command { reference: member.own.window.newest(), ask: job.ask.clone() };
         let mut room = [0; MAX_PDU];
         let pdu = member.link.down.seal(Options::default(), counter, &command, &mut room);
         job.pdu = pdu.expect("a COMMAND is shorter than the longest PDU").to_vec();
@@ -239,8 +238,8 @@ impl Plugline {
             TxResult::Sent => {
                 job.attempt += 1;
                 job.doubt = true;
-                // The longer of the two answers to anything but a reading: "stale" is a RESPONSE.
-                let answer = self.airtime_us(job.answer_len().max(RESPONSE_LEN));
+                // Where the answer is a longer one, the modem finds the line busy with it.
+                let answer = self.airtime_us(job.answer_len());
                 let latest = confirm.end_us + ANSWER_WAIT_US + answer;
                 job.phase = Phase::Answer(self.host.clock.moment(latest).max(now) + PORT_DELAY);
                 let attempt = job.attempt;
@@ -281,8 +280,9 @@ impl Plugline {
         let Some(member) = self.members.get(&job.short) else { return };
         match member.link.short.open_answer(frame, job.counter) {
             Ok(answer) => {
-                self.alive(job.short, now.mono);
+                self.recall(&job);
                 job.heard = true;
+                self.alive(job.short, now.mono);
                 if let Some(job) = self.ended(job, answer, None, now.mono) {
                     self.job = Some(job);
                 }
@@ -327,6 +327,7 @@ impl Plugline {
             job.short == short && job.attempt > 0 && job.counter as u16 == response.command_low
         };
         let Some(mut job) = self.job.take_if(fits) else { return self.count("stray_answer") };
+        self.recall(&job);
         job.heard = true;
         let on = relay_on.is_some_and(|(on, _)| on);
         let answer = Answer { outcome: response.outcome, relay_on: on };
@@ -400,7 +401,16 @@ impl Plugline {
         let detail =
             format!("{} did not answer `{}` ({} tries)", self.name(job), job.ask.name(), job.attempt);
         self.fail(job, "no_answer", detail, !job.heard);
+        self.leave_unsure(job);
         self.wish_failed(job, now);
+    }
+
+    /// Nobody knows whether it was done: the socket is asked when it is next heard, and the command is then out of
+    /// reach for good.
+    fn leave_unsure(&mut self, job: &Job) {
+        if let Some(member) = self.members.get_mut(&job.short).filter(|_| job.doubt && job.ask != Ask::Read) {
+            member.unsure = true;
+        }
     }
 
     /// Takes back what waits in the modem.
@@ -425,6 +435,7 @@ impl Plugline {
         };
         let silent = code == "no_answer" && !job.heard;
         self.fail(&job, code, detail, silent);
+        self.leave_unsure(&job);
         self.wish_failed(&job, now);
     }
 

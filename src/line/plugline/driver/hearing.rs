@@ -195,6 +195,7 @@ impl Plugline {
         if std::mem::take(&mut member.silent) {
             member.patience = Default::default();
         }
+        member.ask_now |= std::mem::take(&mut member.unsure);
         if std::mem::take(&mut member.asked_again) {
             let eui = member.eui();
             self.two_of_one_label(eui);

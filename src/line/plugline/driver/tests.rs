@@ -3,7 +3,7 @@
 use plugline_protocol::frame::{Header, MAX_PDU, Options as FrameOptions};
 use plugline_protocol::hostlink::{
     Confirm, Deframer, Hello, LINK_VERSION, MAX_ENCODED, Message, ModemKind, Receive, Signal, StartReason,
-    TxResult, encode,
+    Status, TxResult, encode,
 };
 use plugline_protocol::label::Label;
 use plugline_protocol::messages::{
@@ -71,6 +71,13 @@ struct Sent {
 }
 
 impl Sent {
+    /// When its last octet is on a line that is free.
+    fn ends(&self) -> Duration {
+        let start = self.not_before.max(AHEAD_US + self.at.as_micros() as u64);
+        let octets = self.pdu.len() + 2;
+        Duration::from_micros(start + u64::from(LineRate::REFERENCE.airtime_us(octets)) - AHEAD_US)
+    }
+
     fn kind(&self) -> plugline_protocol::frame::Kind {
         plugline_protocol::frame::Frame::parse(&self.pdu).expect("the driver sends frames").kind()
     }
@@ -193,7 +200,12 @@ struct Bench {
     tickets: u64,
     happenings: Vec<Happening>,
     sent: Vec<Sent>,
-    queued: Vec<u8>,
+    /// Frames that a test has looked at.
+    seen: usize,
+    /// Requests that the modem holds.
+    held: Vec<Sent>,
+    /// What it says next.
+    replies: Vec<(u8, Message<'static>)>,
     other: Vec<(Duration, u8)>,
     records: Vec<Vec<u8>>,
     reopened: usize,
@@ -214,7 +226,9 @@ impl Bench {
             tickets: 0,
             happenings: Vec::new(),
             sent: Vec::new(),
-            queued: Vec::new(),
+            seen: 0,
+            held: Vec::new(),
+            replies: Vec::new(),
             other: Vec::new(),
             records: Vec::new(),
             reopened: 0,
@@ -288,13 +302,15 @@ impl Bench {
         self.drain();
         self.happenings.clear();
         self.sent.clear();
+        self.seen = 0;
         self.other.clear();
     }
 
     fn drain(&mut self) {
         self.take_outputs();
-        while let Some(number) = self.queued.pop().filter(|_| self.confirms) {
-            self.confirm(number, TxResult::Queued, 0);
+        while !self.replies.is_empty() {
+            let (number, reply) = self.replies.remove(0);
+            self.said(number, &reply);
         }
     }
 
@@ -333,8 +349,21 @@ impl Bench {
                 Message::Transmit(transmit) => {
                     let (not_before, not_after) = (transmit.not_before_us, transmit.not_after_us);
                     let pdu = transmit.pdu.to_vec();
-                    self.queued.push(packet.seq);
-                    self.sent.push(Sent { at: self.now, number: packet.seq, not_before, not_after, pdu });
+                    let sent = Sent { at: self.now, number: packet.seq, not_before, not_after, pdu };
+                    if self.confirms {
+                        let confirm = Confirm { result: TxResult::Queued, end_us: 0, airtime_us: 0 };
+                        self.replies.push((packet.seq, Message::Confirm(confirm)));
+                        self.held.push(sent.clone());
+                    }
+                    self.sent.push(sent);
+                }
+                Message::Cancel { number } => self.held.retain(|sent| sent.number != number),
+                Message::StatusAsk => {
+                    self.other.push((self.now, 0x24));
+                    if self.confirms {
+                        let status = Status { clock_us: self.us(), ..Status::default() };
+                        self.replies.push((packet.seq, Message::Status(status)));
+                    }
                 }
                 message => self.other.push((self.now, message.kind())),
             }
@@ -377,27 +406,18 @@ impl Bench {
     /// Lets time pass, with every timer at its moment, and every request on the line at its own.
     fn wait(&mut self, time: Duration) {
         let until = self.now + time;
-        let mut confirmed = self.sent.len();
-        if self.confirms {
-            confirmed = self.sent.iter().position(|sent| sent.at == self.now).unwrap_or(confirmed);
-        }
         loop {
             let timer = self.line.poll_timeout().map_or(until, |due| due.0.max(self.now));
-            let request = self.sent.get(confirmed).filter(|_| self.confirms).cloned();
-            let ends = request.as_ref().map(|sent| {
-                let start = sent.not_before.max(AHEAD_US + sent.at.as_micros() as u64);
-                let octets = sent.pdu.len() + 2;
-                start + u64::from(LineRate::REFERENCE.airtime_us(octets))
-            });
-            let end = ends.map_or(until, |us| Duration::from_micros(us - AHEAD_US).max(self.now));
-            let next = timer.min(end);
+            let first = self.held.iter().map(Sent::ends).min().map_or(until, |end| end.max(self.now));
+            let next = timer.min(first);
             if next >= until {
                 break;
             }
             self.now = next;
-            if let (Some(request), true) = (request, end <= timer) {
-                confirmed += 1;
-                self.confirm(request.number, TxResult::Sent, self.us());
+            if let (Some(at), true) = (self.held.iter().position(|sent| sent.ends() <= next), first <= timer)
+            {
+                let number = self.held.remove(at).number;
+                self.confirm(number, TxResult::Sent, self.us());
             } else {
                 self.line.handle_timeout(self.clock());
                 self.drain();
@@ -418,13 +438,11 @@ impl Bench {
         self.start(Operation::Switch { target: target(), on });
     }
 
-    /// Lets time pass until another frame is on the line.
+    /// The next frame that goes to the modem; lets time pass until there is one.
     fn next_frame(&mut self) -> Sent {
-        let before = self.sent.len();
         for _ in 0..4_000 {
-            if self.sent.len() > before {
-                let sent = self.sent[before].clone();
-                self.wait(ms(1));
+            if let Some(sent) = self.sent.get(self.seen).cloned() {
+                self.seen += 1;
                 return sent;
             }
             self.wait(ms(5));

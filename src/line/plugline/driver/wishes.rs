@@ -25,6 +25,9 @@ fn wish(member: &Member, network: &Network) -> Option<(Ask, Moment)> {
     if member.keeping.is_some() || member.silent {
         return None;
     }
+    if member.ask_now {
+        return Some((Ask::Read, due));
+    }
     if member.sync {
         return Some((Ask::Sync { group_counter: network.group.used }, due));
     }
@@ -79,6 +82,7 @@ impl Plugline {
         member.patience = Default::default();
         member.own.told.told(&job.ask);
         match &job.ask {
+            Ask::Read => member.ask_now = false,
             Ask::Sync { .. } => member.sync = false,
             Ask::Slot { slot } => member.own.told_slot = *slot,
             Ask::GroupKey { .. } => member.own.group_age = group_age,
@@ -104,7 +108,7 @@ impl Plugline {
             Ask::GroupKey { .. } => member.patience.failed(now),
             Ask::Sync { .. } => member.sync = false,
             Ask::Slot { slot } => member.own.told_slot = *slot,
-            Ask::Read => member.heard = Some(now),
+            Ask::Read => (member.heard, member.ask_now) = (Some(now), false),
             ask => {
                 member.own.told.told(ask);
                 self.notice("option_refused", detail);

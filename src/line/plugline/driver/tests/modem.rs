@@ -75,6 +75,7 @@ fn a_modem_of_another_version_is_not_used() {
 #[test]
 fn a_quiet_modem_is_asked_how_it_is_and_reset_when_it_does_not_say() {
     let mut bench = Bench::new();
+    bench.confirms = false;
     bench.clear();
     bench.wait(25 * SECOND);
     let kinds = |bench: &Bench| bench.other.iter().map(|(_, kind)| *kind).collect::<Vec<_>>();

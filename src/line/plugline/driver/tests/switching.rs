@@ -9,7 +9,7 @@ fn an_answer_with_the_relay_settles_a_command() {
     bench.switch(false);
     let sent = bench.next_frame();
     let (counter, command) = socket.command(&sent.pdu);
-    assert_eq!((command.ask, u32::from(command.reference)), (Ask::Switch { on: false }, socket.up));
+    assert_eq!((command.ask, command.reference), (Ask::Switch { on: false }, socket.up));
     bench.wait(ms(150));
     socket.relay = false;
     bench.hear(&socket.answer(counter, Ended::Done));
@@ -28,10 +28,10 @@ fn a_command_is_repeated_octet_for_octet_at_once_eight_times() {
     assert_eq!(tries.len(), 8);
     assert!(tries.iter().all(|sent| sent.pdu == tries[0].pdu));
     assert_eq!(bench.failed(), ("no_answer", Outcome::Unknown, true));
-    // 113 ms of command, 110 ms of the longest answer, 30 ms, 0 … 10 ms, and the port.
+    // 120 ms of command, 80 ms of answer, 30 ms, 0 … 10 ms, and the port.
     let steps = tries.windows(2).map(|pair| pair[1].not_before.max(pair[0].not_before) - pair[0].not_before);
     let steps: Vec<u64> = steps.map(|us| us / 1_000).collect();
-    assert!(steps.iter().all(|step| (250..=900).contains(step)), "{steps:?}");
+    assert!(steps.iter().all(|step| (230..=900).contains(step)), "{steps:?}");
     assert!(
         steps.iter().filter(|step| **step < 290).count() >= 4,
         "at once where no slot is in the way: {steps:?}"
@@ -78,9 +78,9 @@ fn stale_and_busy_are_asked_anew_under_another_counter() {
     socket.up += 10;
     let stale = socket.response(counter, Ended::Stale, false);
     bench.hear(&stale);
-    let second = bench.last().clone();
+    let second = bench.next_frame();
     let (next, command) = socket.command(&second.pdu);
-    assert_eq!((next, u32::from(command.reference)), (counter + 1, socket.up));
+    assert_eq!((next, command.reference), (counter + 1, socket.up));
     bench.wait(ms(150));
     bench.hear(&socket.answer(next, Ended::Busy));
     bench.wait(ms(900));
@@ -221,11 +221,7 @@ fn no_command_leaves_before_its_counter_is_on_disk_and_none_is_used_twice() {
     let stale = socket.response(counter, Ended::Stale, false);
     again.hear(&stale);
     let (next, command) = socket.command(&again.of_kind(Kind::Command).pop().unwrap().pdu);
-    assert_eq!(
-        (next, u32::from(command.reference)),
-        (counter + 1, socket.up),
-        "and the socket is caught up with"
-    );
+    assert_eq!((next, command.reference), (counter + 1, socket.up), "and the socket is caught up with");
 }
 
 #[test]
