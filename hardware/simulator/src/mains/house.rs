@@ -24,13 +24,15 @@ use crate::bus::{Output, Recorded};
 use crate::mains::host::Host;
 use crate::mains::line::{Delivery, Line, Refused};
 use crate::mains::wiring::{Node, Phase};
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
 use crate::wire::Wire;
 
 mod flash;
+mod memory;
 mod neighbour;
 mod station;
 
+pub use memory::{BadMemory, Memory};
 use neighbour::Neighbour;
 pub use station::{Move, Station};
 
@@ -77,6 +79,12 @@ impl House {
     /// The house of a scenario, at time 0: all sockets are plugged in, none has joined, all relays are open.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
+        Self::with_memory(scenario, &Memory::default())
+    }
+
+    /// The same, with sockets that remember what they were in an earlier run: networks, energy, relays.
+    #[must_use]
+    pub fn with_memory(scenario: &Scenario, memory: &Memory) -> Self {
         let mut setup = scenario.line().setup().clone();
         setup.wiring = setup.wiring.with_node(Phase::L1, STREET_CDB);
         let modem = scenario.modem();
@@ -86,7 +94,14 @@ impl House {
             crc: modem.has_crc(),
             seed: scenario.seed(),
         };
-        let stations: Vec<_> = scenario.sockets().iter().map(|plan| Station::new(plan, make)).collect();
+        let station = |plan: &scenario::Socket| {
+            let mut station = Station::new(plan, make);
+            if let Some(flash) = memory.flash(station.eui()) {
+                station.remember(flash.clone());
+            }
+            station
+        };
+        let stations: Vec<_> = scenario.sockets().iter().map(station).collect();
         let mut house = Self {
             host: Host::new(modem, &setup.phy),
             street: setup.wiring.len() - 1,
@@ -145,6 +160,12 @@ impl House {
     /// Frames that came whole to the street, oldest first.
     pub fn overheard(&self) -> impl Iterator<Item = &Overheard> {
         self.overheard.iter()
+    }
+
+    /// What the sockets remember.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory::of(self.stations.iter().filter_map(|station| Some((station.eui(), station.flash()?))))
     }
 
     /// Pulls a socket out of the wall. `false`: there is no such socket.

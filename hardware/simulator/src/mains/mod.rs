@@ -26,7 +26,7 @@ mod slots;
 mod wiring;
 
 pub use host::{Host, HostStats};
-pub use house::{House, Move, Overheard, Station};
+pub use house::{BadMemory, House, Memory, Move, Overheard, Station};
 pub use line::{Delivery, FRAME_BYTES_MAX, Line, Refused, Setup, Stats, Truth, dealt_phases};
 pub use noise::{Noise, Shape, Source};
 pub use phy::Phy;

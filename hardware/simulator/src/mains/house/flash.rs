@@ -29,6 +29,16 @@ impl Flash {
         self.left.set(None);
     }
 
+    /// Its pages, in their order.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &[u8]> {
+        self.octets.chunks(Self::PAGE_LEN)
+    }
+
+    /// Puts octets at the start of a page, whatever is there.
+    pub(crate) fn put(&mut self, page: usize, octets: &[u8]) {
+        self.octets[page * Self::PAGE_LEN..][..octets.len()].copy_from_slice(octets);
+    }
+
     fn spend(&self) -> bool {
         match self.left.get() {
             None => true,

@@ -232,6 +232,16 @@ impl Station {
         if flows { self.appliance.draw(Duration::from_micros(at_us)).power_mw } else { 0 }
     }
 
+    /// Its flash, with power or without.
+    pub(crate) fn flash(&self) -> Option<&Flash> {
+        self.core.as_ref().map(Socket::board).or(self.asleep.as_ref())
+    }
+
+    /// Its flash is this one; for a socket that was never plugged in.
+    pub(crate) fn remember(&mut self, flash: Flash) {
+        self.asleep = self.asleep.take().map(|_| flash);
+    }
+
     pub(crate) fn factory(&self) -> &Factory {
         &self.factory
     }

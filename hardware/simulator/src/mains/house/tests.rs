@@ -192,3 +192,24 @@ fn a_house_that_is_looked_at_rarely_does_the_same_as_one_that_is_looked_at_often
     assert!(often.overheard().eq(rarely.overheard()));
     assert_eq!(often.next_us(), rarely.next_us());
 }
+
+#[test]
+fn a_house_that_is_saved_goes_on_with_its_relays_and_registers() {
+    let scenario = Scenario::parse(HOUSEHOLD).unwrap();
+    let mut house = House::new(&scenario);
+    house.press(1);
+    house.press(2);
+    house.run_until(30 * MINUTE_US);
+    let before = house.station(1).unwrap().registers_100mwh().unwrap();
+    assert!(before.0 > 100, "{before:?}");
+    let memory = Memory::load(&house.memory().save()).unwrap();
+    let mut again = House::with_memory(&scenario, &memory);
+    again.run_until(1_000_000);
+    let on: Vec<bool> = again.stations().iter().map(Station::relay_on).collect();
+    assert_eq!(on.iter().filter(|on| **on).count(), 2);
+    let after = again.station(1).unwrap().registers_100mwh().unwrap();
+    assert!(
+        after.0 <= before.0 && before.0 - after.0 < 400,
+        "{before:?} {after:?}: less than a minute is lost"
+    );
+}
