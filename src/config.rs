@@ -252,6 +252,9 @@ mod tests {
         match path.to_str() {
             Some("secret") => Ok("020637\nnot this line\n".to_owned()),
             Some("empty") => Ok(String::new()),
+            Some("labels") => {
+                Ok("# kitchen\nPLG1:02A0B1FFFE001234:000G40R40M30E209185GR38E1W:08Y6 # fridge\n\n".to_owned())
+            }
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }

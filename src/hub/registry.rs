@@ -347,6 +347,20 @@ mod tests {
     }
 
     #[test]
+    fn a_total_of_the_past_is_carried_on_and_lies_below_the_published_one() {
+        let mut registry = Registry::default();
+        let id = registry.add(&line(), "plugline", &target("02a0b1fffe001234", None), None).id.clone();
+        let member = registry.get_mut(&id).expect("just added");
+        member.change(|device| device.carry_over[0] = CarryOver::Offset(1_000));
+        member.judge(Reading::of(Quantity::Energy, 500));
+        let carried = |member: &Member, total| member.carried(Reading::of(Quantity::Energy, total));
+        assert_eq!(carried(member, 400), Some(Reading::of(Quantity::Energy, 1_400)));
+        assert_eq!(carried(member, 501), None, "it cannot have been more");
+        member.change(|device| device.carry_over[0] = CarryOver::Pending);
+        assert_eq!(carried(member, 400), None, "of which meter it is, is not known");
+    }
+
+    #[test]
     fn a_total_that_fell_is_not_taken_even_after_a_restart() {
         let mut registry = Registry::default();
         let id = registry.add(&line(), "dlt645", &target("000000000001", None), None).id.clone();

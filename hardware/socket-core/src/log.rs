@@ -15,15 +15,13 @@ const HEAD: usize = 4;
 const CHECK: usize = 2;
 /// Places tried before a write counts as failed; worn cells are rare and lonely.
 const TRIES: u8 = 4;
-/// The longest record. Lengths are no parameter of the type: one copy of this code is enough.
-const ROOM: usize = 128;
 
 /// Where the next record goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Log {
     first: usize,
     pages: usize,
-    /// Octets of a record, at most [`ROOM`] and a multiple of eight.
+    /// Octets of a record, a multiple of eight. No parameter of the type: one copy of this code is enough.
     len: usize,
     page: usize,
     slot: usize,
@@ -44,11 +42,15 @@ pub(crate) enum Held {
 }
 
 impl Log {
+    /// Before it was opened.
+    pub(crate) const EMPTY: Self =
+        Self { first: 0, pages: 0, len: 8, page: 0, slot: 0, sequence: 0, ahead: false };
+
     /// Finds the newest record in `pages` pages from `first` on. `record` is as long as one, and is it afterwards; its
     /// body is [`Self::body`].
     pub(crate) fn open<B: Board>(board: &B, first: usize, pages: usize, record: &mut [u8]) -> (Self, Held) {
         let len = record.len();
-        debug_assert!(len <= ROOM && len.is_multiple_of(8), "no length of a record");
+        debug_assert!(len.is_multiple_of(8), "flash is written in words of 8");
         let mut log = Self { first, pages, len, page: 0, slot: 0, sequence: 0, ahead: false };
         let mut newest = None;
         for page in 0..pages {
@@ -92,6 +94,12 @@ impl Log {
         record.get(HEAD..record.len().saturating_sub(CHECK)).unwrap_or_default()
     }
 
+    /// The body of a record that is being made.
+    pub(crate) fn body_mut(record: &mut [u8]) -> &mut [u8] {
+        let end = record.len().saturating_sub(CHECK);
+        record.get_mut(HEAD..end).unwrap_or_default()
+    }
+
     fn slots<B: Board>(&self) -> usize {
         B::PAGE_LEN / self.len
     }
@@ -118,17 +126,15 @@ impl Log {
         }
     }
 
-    /// Appends a record; `true` when it was read back as written. `body` is filled up with 0.
+    /// Appends a record whose body ([`Self::body_mut`]) stands; `true` when it was read back as written.
     #[must_use]
-    pub(crate) fn append<B: Board>(&mut self, board: &mut B, body: &[u8]) -> bool {
-        let mut room = [0; ROOM];
-        let record = &mut room[..self.len];
+    pub(crate) fn append<B: Board>(&mut self, board: &mut B, record: &mut [u8]) -> bool {
+        debug_assert_eq!(record.len(), self.len, "a record of this log");
         let sequence = self.sequence.wrapping_add(1);
-        let (octets, check) = record.split_at_mut(self.len - CHECK);
-        let (head, rest) = octets.split_at_mut(HEAD);
-        head.copy_from_slice(&sequence.to_be_bytes());
-        rest[..body.len()].copy_from_slice(body);
-        check.copy_from_slice(&crc(octets).to_le_bytes());
+        if let Some((octets, check)) = record.split_last_chunk_mut::<CHECK>() {
+            octets[..HEAD].copy_from_slice(&sequence.to_be_bytes());
+            *check = crc(octets).to_le_bytes();
+        }
         for _ in 0..TRIES {
             if self.slot >= self.slots::<B>() {
                 self.erase_next(board);
@@ -178,6 +184,12 @@ mod tests {
         [number; 10]
     }
 
+    fn append(log: &mut Log, flash: &mut Flash, number: u8) -> bool {
+        let mut record = [0; 16];
+        Log::body_mut(&mut record).copy_from_slice(&numbered(number));
+        log.append(flash, &mut record)
+    }
+
     fn open(flash: &Flash) -> (Log, Held, u8) {
         let mut record = [0; 16];
         let (log, held) = Log::open(flash, 1, PAGES, &mut record);
@@ -197,7 +209,7 @@ mod tests {
         let (mut log, held, _) = open(&flash);
         assert_eq!(held, Held::Nothing);
         for number in 0..=255 {
-            assert!(log.append(&mut flash, &numbered(number)));
+            assert!(append(&mut log, &mut flash, number));
             assert_eq!(newest(&flash), Some(number));
         }
     }
@@ -207,14 +219,14 @@ mod tests {
         for octets in 0..16 {
             let mut flash = Flash::new();
             let (mut log, ..) = open(&flash);
-            assert!(log.append(&mut flash, &numbered(1)));
+            assert!(append(&mut log, &mut flash, 1));
             flash.cut_after(octets);
-            let whole = log.append(&mut flash, &numbered(2));
+            let whole = append(&mut log, &mut flash, 2);
             flash.power_on();
             let (mut log, held, number) = open(&flash);
             assert!(!whole);
             assert_eq!((held == Held::Damaged, number), (octets > 0, 1));
-            assert!(log.append(&mut flash, &numbered(3)));
+            assert!(append(&mut log, &mut flash, 3));
             assert_eq!(newest(&flash), Some(3));
         }
     }
@@ -225,14 +237,14 @@ mod tests {
         let (mut log, ..) = open(&flash);
         let a_round = (PAGES * Flash::PAGE_LEN / 16) as u32;
         for _ in 0..a_round {
-            assert!(log.append(&mut flash, &numbered(7)));
+            assert!(append(&mut log, &mut flash, 7));
         }
         flash.cut_after(100);
         log.prepare(&mut flash);
         flash.power_on();
         let (mut log, _, number) = open(&flash);
         assert_eq!(number, 7);
-        assert!(log.append(&mut flash, &numbered(8)));
+        assert!(append(&mut log, &mut flash, 8));
         assert_eq!(newest(&flash), Some(8));
     }
 
@@ -240,11 +252,11 @@ mod tests {
     fn worn_cells_are_stepped_over_and_a_dead_flash_is_told() {
         let mut flash = Flash::new();
         let (mut log, ..) = open(&flash);
-        assert!(log.append(&mut flash, &numbered(1)));
+        assert!(append(&mut log, &mut flash, 1));
         flash.wear_out(1, 16);
-        assert!(log.append(&mut flash, &numbered(2)));
+        assert!(append(&mut log, &mut flash, 2));
         assert_eq!(newest(&flash), Some(2));
         flash.cut_after(0);
-        assert!(!log.append(&mut flash, &numbered(3)));
+        assert!(!append(&mut log, &mut flash, 3));
     }
 }

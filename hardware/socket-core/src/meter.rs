@@ -32,24 +32,31 @@ pub struct Sample {
     pub exported_uwh: u32,
 }
 
-/// A register that only rises, in 0.1 Wh, and wraps after 429,496.7 kWh.
-#[derive(Clone, Debug, Default)]
+/// A register that only rises, in 0.1 Wh, and wraps after 429,496.7 kWh. [`ABSENT`] stands for samples that there are
+/// not: `Option`s would take twice the room.
+#[derive(Clone, Debug)]
 struct Register {
     units: u32,
     /// Below one unit. Lost in a power cut.
     rest_uwh: u32,
     /// The sample of this minute.
-    sample: Option<u32>,
+    sample: u32,
     /// Those of the minutes before, newest first.
-    before: [Option<u32>; HISTORY_LEN],
+    before: [u32; HISTORY_LEN],
     /// As in the last REPORT, whichever register that told.
     reported: u32,
 }
 
+impl Default for Register {
+    fn default() -> Self {
+        Self { units: 0, rest_uwh: 0, sample: ABSENT, before: [ABSENT; HISTORY_LEN], reported: 0 }
+    }
+}
+
 impl Register {
-    fn restored(units: u32) -> Self {
+    fn restore(&mut self, units: u32) {
         let units = if units == ABSENT { 0 } else { units };
-        Self { units, reported: units, ..Self::default() }
+        (self.units, self.reported) = (units, units);
     }
 
     fn add(&mut self, energy_uwh: u32) {
@@ -73,8 +80,15 @@ impl Register {
     }
 
     fn turn(&mut self) {
-        let mut newer = Some(self.sample.take().unwrap_or(self.units));
+        self.sample();
+        let mut newer = core::mem::replace(&mut self.sample, ABSENT);
         self.before.iter_mut().for_each(|sample| core::mem::swap(sample, &mut newer));
+    }
+
+    fn sample(&mut self) {
+        if self.sample == ABSENT {
+            self.sample = self.units;
+        }
     }
 
     fn moved(&self) -> u32 {
@@ -83,7 +97,7 @@ impl Register {
 }
 
 /// The meter's memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
     sample: Option<(Sample, u64)>,
     import: Register,
@@ -96,9 +110,10 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// With the registers that the journal had, in 0.1 Wh.
-    pub(crate) fn restored(import: u32, export: u32, has_export: bool) -> Self {
-        let (import, export) = (Register::restored(import), Register::restored(export));
-        Self { sample: None, import, export, has_export, one_sided: 0, told_export: false }
+    pub(crate) fn restore(&mut self, import: u32, export: u32, has_export: bool) {
+        self.import.restore(import);
+        self.export.restore(export);
+        self.has_export = has_export;
     }
 
     /// The chip said something.
@@ -116,7 +131,7 @@ impl Meter {
     /// The moment of this minute's scheduled report.
     pub(crate) fn sample_minute(&mut self) {
         for register in [&mut self.import, &mut self.export] {
-            register.sample.get_or_insert(register.units);
+            register.sample();
         }
     }
 
@@ -129,7 +144,7 @@ impl Meter {
     /// The minutes before are those of another count.
     pub(crate) fn forget_minutes(&mut self) {
         for register in [&mut self.import, &mut self.export] {
-            (register.sample, register.before) = (None, [None; HISTORY_LEN]);
+            (register.sample, register.before) = (ABSENT, [ABSENT; HISTORY_LEN]);
         }
     }
 
@@ -161,9 +176,8 @@ impl Meter {
             temperature_c: sample.temperature_c,
             ..Reading::default()
         };
-        let history =
-            if stored { History::from_samples(register.units, register.before) } else { History::default() };
-        (reading, history)
+        let before = register.before.map(|sample| Some(sample).filter(|sample| stored && *sample != ABSENT));
+        (reading, History::from_samples(register.units, before))
     }
 }
 
@@ -173,13 +187,19 @@ mod tests {
 
     use super::*;
 
+    fn restored(import: u32, export: u32, has_export: bool) -> Meter {
+        let mut meter = Meter::default();
+        meter.restore(import, export, has_export);
+        meter
+    }
+
     fn energy(import: u32, export: u32) -> Sample {
         Sample { imported_uwh: import * UNIT_UWH, exported_uwh: export * UNIT_UWH, ..Sample::default() }
     }
 
     #[test]
     fn energy_is_counted_without_loss_below_a_unit() {
-        let mut meter = Meter::restored(10, 0, true);
+        let mut meter = restored(10, 0, true);
         for _ in 0..30 {
             meter.measure(&Sample { imported_uwh: 33_334, exported_uwh: 150_000, ..Sample::default() }, 0);
         }
@@ -189,7 +209,7 @@ mod tests {
     // [PLG-6.2-2]
     #[test]
     fn a_register_wraps_over_the_value_that_means_absent() {
-        let mut meter = Meter::restored(ABSENT - 2, ABSENT - 1, true);
+        let mut meter = restored(ABSENT - 2, ABSENT - 1, true);
         meter.measure(&energy(1, 3), 0);
         assert_eq!(meter.registers(), (ABSENT - 1, 2));
         meter.measure(&energy(1, 0), 0);
@@ -199,7 +219,7 @@ mod tests {
     // [PLG-6.1-1] [PLG-6.2-4]
     #[test]
     fn the_history_steps_from_the_register_now_over_the_samples_of_four_minutes() {
-        let mut meter = Meter::restored(100, 0, false);
+        let mut meter = restored(100, 0, false);
         for _ in 0..6 {
             meter.measure(&energy(5, 0), 0);
             meter.sample_minute();
@@ -217,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_minute_without_a_report_has_a_sample_all_the_same() {
-        let mut meter = Meter::restored(0, 0, false);
+        let mut meter = restored(0, 0, false);
         meter.measure(&energy(3, 0), 0);
         meter.turn();
         meter.measure(&energy(1, 0), 0);
@@ -226,7 +246,7 @@ mod tests {
 
     #[test]
     fn energy_that_the_journal_does_not_have_is_not_told() {
-        let meter = Meter::restored(100, 0, false);
+        let meter = restored(100, 0, false);
         assert_eq!(meter.reading(false, false, 0).0.energy_100mwh, None);
         assert_eq!(meter.reading(false, true, 0).0.energy_100mwh, Some(100));
     }
@@ -234,7 +254,7 @@ mod tests {
     // [PLG-6.2-1]
     #[test]
     fn a_sample_that_got_old_is_not_told() {
-        let mut meter = Meter::restored(0, 0, false);
+        let mut meter = restored(0, 0, false);
         let sample = Sample { voltage_10mv: Some(23_000), power_10mw: Some(0), ..Sample::default() };
         meter.measure(&sample, 5);
         assert_eq!(meter.reading(false, true, 5 + SAMPLE_LIFE_US).0.voltage_10mv, Some(23_000));
@@ -245,7 +265,7 @@ mod tests {
     // [PLG-6.2-3]
     #[test]
     fn the_register_that_moved_more_is_told_and_the_other_each_fifteenth_time() {
-        let mut meter = Meter::restored(0, 0, true);
+        let mut meter = restored(0, 0, true);
         let mut told = Vec::new();
         for _ in 0..30 {
             meter.measure(&energy(1, 2), 0);
@@ -256,6 +276,6 @@ mod tests {
         assert_eq!(told.iter().filter(|export| !**export).count(), 2);
         assert!(told.windows(15).all(|some| some.contains(&false)));
         meter.measure(&energy(1, 1), 0);
-        assert!(!Meter::restored(0, 0, true).tells_export(), "on a tie the imported");
+        assert!(!restored(0, 0, true).tells_export(), "on a tie the imported");
     }
 }

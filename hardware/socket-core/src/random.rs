@@ -7,14 +7,20 @@ pub(crate) struct Random([u32; 4]);
 impl Random {
     /// `starts` sets apart two starts that were given the same entropy.
     pub(crate) fn new(entropy: [u32; 4], starts: u16) -> Self {
-        let [a, b, c, d] = entropy;
+        let mut random = Self(entropy);
+        random.stir(starts);
+        random
+    }
+
+    /// As in [`Self::new`].
+    pub(crate) fn stir(&mut self, starts: u16) {
+        let [a, _, _, d] = &mut self.0;
         // A state of zeros would stay one.
-        let mut random = Self([a | 1, b, c, d ^ u32::from(starts).wrapping_mul(0x9E37_79B9)]);
+        (*a, *d) = (*a | 1, *d ^ u32::from(starts).wrapping_mul(0x9E37_79B9));
         // Spreads what is in few bits over all of them.
         for _ in 0..16 {
-            random.next();
+            self.next();
         }
-        random
     }
 
     fn next(&mut self) -> u32 {

@@ -18,7 +18,6 @@ use crate::place::Place;
 pub const SETTINGS_LEN: usize = 128;
 
 const SCHEMA: u8 = 1;
-const USED: usize = 98;
 const NO_SLOT: u16 = 0xFFFF;
 const PENDING: u8 = 1;
 const JOINED: u8 = 2;
@@ -52,9 +51,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The body of a record. `staying` is `false` when the place is being left: then it is not written.
-    pub(crate) fn octets(&self, staying: bool) -> [u8; USED] {
-        let mut octets = [0; USED];
+    /// Writes the body of a record. `staying` is `false` when the place is being left: then it is not written.
+    pub(crate) fn write(&self, staying: bool, octets: &mut [u8]) {
         let mut put = |at: usize, some: &[u8]| octets[at..at + some.len()].copy_from_slice(some);
         let Options { interval_min, limit_ma, power_on } = self.options;
         put(0, &[SCHEMA]);
@@ -62,7 +60,7 @@ impl Settings {
         put(3, &[interval_min]);
         put(4, &limit_ma.to_be_bytes());
         put(6, &[power_on as u8]);
-        let Some(place) = self.place.as_ref().filter(|_| staying) else { return octets };
+        let Some(place) = self.place.as_ref().filter(|_| staying) else { return };
         put(7, &[if place.committed { JOINED } else { PENDING }]);
         put(8, &place.identity.network.0.to_be_bytes());
         put(10, &place.identity.short.0.to_be_bytes());
@@ -70,22 +68,25 @@ impl Settings {
         put(14, &place.counters.ceiling().to_be_bytes());
         let keys = [&place.up, &place.down, &place.ack, &place.kek, &place.group_key];
         keys.iter().zip(KEYS).for_each(|(key, at)| put(at, key.octets()));
-        octets
     }
 
-    /// Reads the body of a record; `None` when there is none of this schema. After this the ceiling must be stored
-    /// anew before anything is sent. `damaged`: a newer record may be lost, so that the ceiling may have been higher.
-    pub(crate) fn restored(body: &[u8], eui: Eui64, damaged: bool) -> Option<Self> {
+    /// Reads the body of a record; `false` when it is of another schema. After this the ceiling must be stored anew
+    /// before anything is sent. `damaged`: a newer record may be lost, so that the ceiling may have been higher.
+    pub(crate) fn restore(&mut self, body: &[u8], eui: Eui64, damaged: bool) -> bool {
         let [schema] = get(body, 0);
+        if schema != SCHEMA {
+            return false;
+        }
         let [interval_min] = get(body, 3);
         let [power_on] = get(body, 6);
-        let options = Options {
+        self.options = Options {
             interval_min: interval_min.clamp(1, 60),
             limit_ma: u16::from_be_bytes(get(body, 4)),
             power_on: PowerOn::of(power_on).unwrap_or_default(),
         };
-        let starts = u16::from_be_bytes(get(body, 1));
-        (schema == SCHEMA).then(|| Self { starts, options, place: place(body, eui, damaged) })
+        self.starts = u16::from_be_bytes(get(body, 1));
+        self.place = place(body, eui, damaged);
+        true
     }
 }
 
@@ -130,6 +131,17 @@ mod tests {
 
     const EUI: Eui64 = Eui64([1, 2, 3, 4, 5, 6, 7, 8]);
 
+    fn restored(body: &[u8], eui: Eui64, damaged: bool) -> Option<Settings> {
+        let mut settings = Settings::default();
+        settings.restore(body, eui, damaged).then_some(settings)
+    }
+
+    fn octets(settings: &Settings, staying: bool) -> [u8; SETTINGS_LEN - 6] {
+        let mut octets = [0; SETTINGS_LEN - 6];
+        settings.write(staying, &mut octets);
+        octets
+    }
+
     fn settings() -> Settings {
         let identity = Identity { eui: EUI, network: NetworkId(0x4A17), short: ShortAddress(0x12) };
         let place = Place {
@@ -153,7 +165,7 @@ mod tests {
     #[test]
     fn settings_come_back_as_they_were_with_the_counter_beyond_its_ceiling() {
         let was = settings();
-        let back = Settings::restored(&was.octets(true), EUI, false).expect("it is of this schema");
+        let back = restored(&octets(&was, true), EUI, false).expect("it is of this schema");
         assert_eq!((back.starts, back.options), (3, was.options));
         let (was, back) = (was.place.expect("it is joined"), back.place.expect("it is joined"));
         assert_eq!(back.identity, was.identity);
@@ -166,27 +178,27 @@ mod tests {
     #[test]
     fn a_lost_record_cannot_have_promised_a_counter_that_is_used_again() {
         let mut was = settings();
-        let body = was.octets(true);
+        let body = octets(&was, true);
         let place = was.place.as_mut().expect("it is joined");
         while place.counters.take().is_some() {}
         let lost = place.counters.raise().expect("there are counters left");
-        let back = Settings::restored(&body, EUI, true).and_then(|back| back.place).expect("it is joined");
+        let back = restored(&body, EUI, true).and_then(|back| back.place).expect("it is joined");
         assert!(back.counters.sent() > lost);
     }
 
     #[test]
     fn a_place_that_is_being_left_is_not_written() {
-        let back = Settings::restored(&settings().octets(false), EUI, false).expect("it is of this schema");
+        let back = restored(&octets(&settings(), false), EUI, false).expect("it is of this schema");
         assert!(back.place.is_none());
         assert_eq!(back.options.interval_min, 5);
     }
 
     #[test]
     fn another_schema_and_a_used_up_counter_give_no_place() {
-        let mut octets = settings().octets(true);
+        let mut octets = octets(&settings(), true);
         octets[14..18].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert!(Settings::restored(&octets, EUI, false).is_some_and(|back| back.place.is_none()));
+        assert!(restored(&octets, EUI, false).is_some_and(|back| back.place.is_none()));
         octets[0] = 2;
-        assert!(Settings::restored(&octets, EUI, false).is_none());
+        assert!(restored(&octets, EUI, false).is_none());
     }
 }

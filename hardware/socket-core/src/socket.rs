@@ -130,8 +130,8 @@ pub struct Socket<B> {
     identify: Alarm,
     leave: Alarm,
     restart: Alarm,
-    /// When the last RESPONSEs `stale` were sent, the oldest next to be written over.
-    stale_us: [Option<u64>; command::STALE_A_MINUTE],
+    /// A minute after each of the last RESPONSEs `stale`; the next one waits for the oldest.
+    stale: [Alarm; command::STALE_A_MINUTE],
     stale_next: usize,
     shown_relay: Option<bool>,
     shown_led: Option<Led>,
@@ -141,58 +141,42 @@ impl<B: Board> Socket<B> {
     /// Starts with what the board has. `entropy` is 128 fresh random bits: noise of a converter, a generator of the
     /// chip; the nonces of joining come from it.
     #[must_use]
+    #[inline(never)] // the caller's stack holds the socket once
     pub fn new(factory: Factory, board: B, start: Start, entropy: [u32; 4], now_us: u64) -> Self {
         let now_us = now_us.min(LAST_US);
-        let mut record = [0; SETTINGS_LEN];
-        let (settings_log, held) = Log::open(&board, 0, SETTINGS_PAGES, &mut record);
-        let body = Log::body(&record);
-        let known = Settings::restored(body, factory.eui, held == Held::Damaged);
-        let known = known.filter(|_| held != Held::Nothing);
-        let mut record = [0; JOURNAL_LEN];
-        let (journal, held) = Log::open(&board, SETTINGS_PAGES, B::PAGES - SETTINGS_PAGES, &mut record);
-        let kept = Kept::of(Log::body(&record)).filter(|_| held != Held::Nothing);
-        let lost = known.is_some() && kept.is_none();
-        let news = if lost { News::BOOTED.with(News::ENERGY_RESET) } else { News::BOOTED };
-        let mut settings = known.unwrap_or_default();
-        settings.starts = settings.starts.saturating_add(1);
-        let mut random = Random::new(entropy, settings.starts);
-        let hold_us = now_us + ms(random.up_to(POWER_UP_WAIT_MAX_MS));
-        let (import, export) = kept.as_ref().map_or((0, 0), |kept| (kept.import, kept.export));
         let mut socket = Self {
-            meter: Meter::restored(import, export, factory.capabilities.export),
-            relay: Relay::restored(kept.map(|kept| kept.relay), settings.options.power_on, start),
-            commit: pending_until(&settings, now_us),
             factory,
             board,
-            settings_log,
-            journal,
-            settings,
+            settings_log: Log::EMPTY,
+            journal: Log::EMPTY,
+            settings: Settings::default(),
             fault: false,
             stored: None,
             now_us,
-            random,
+            random: Random::new(entropy, 0),
             clock: Clock::new(now_us),
+            meter: Meter::default(),
+            relay: Relay::default(),
             button: Button::default(),
             outbox: Outbox::new(),
-            reports: Reports::new(news),
+            reports: Reports::new(News::BOOTED),
             counts: Counts::default(),
             wants_sync: true,
-            hold_us,
+            hold_us: now_us,
             attempt: None,
-            join: Alarm::at(hold_us),
+            join: Alarm::OFF,
+            commit: Alarm::OFF,
             identify: Alarm::OFF,
             leave: Alarm::OFF,
             restart: Alarm::OFF,
-            stale_us: [None; command::STALE_A_MINUTE],
+            stale: [Alarm::at(0); command::STALE_A_MINUTE],
             stale_next: 0,
             shown_relay: None,
             shown_led: None,
         };
-        // The new ceiling and the number of this start, before anything is sent.
-        socket.save();
-        socket.store_energy();
-        socket.reports.event_at(hold_us);
-        socket.plan_report();
+        let known = socket.recall_settings();
+        socket.recall_journal(known, start);
+        socket.begin_life();
         socket
     }
 
@@ -349,6 +333,48 @@ impl<B: Board> Socket<B> {
     }
 }
 
+/// The start. Not inlined: what each step has on the stack is gone before the next one, and the socket is built in its
+/// place.
+impl<B: Board> Socket<B> {
+    /// `true` when the board had settings.
+    #[inline(never)]
+    fn recall_settings(&mut self) -> bool {
+        let mut record = [0; SETTINGS_LEN];
+        let (log, held) = Log::open(&self.board, 0, SETTINGS_PAGES, &mut record);
+        self.settings_log = log;
+        let damaged = held == Held::Damaged;
+        held != Held::Nothing && self.settings.restore(Log::body(&record), self.factory.eui, damaged)
+    }
+
+    #[inline(never)]
+    fn recall_journal(&mut self, known: bool, start: Start) {
+        let mut record = [0; JOURNAL_LEN];
+        let (log, held) = Log::open(&self.board, SETTINGS_PAGES, B::PAGES - SETTINGS_PAGES, &mut record);
+        self.journal = log;
+        let kept = Kept::of(Log::body(&record)).filter(|_| held != Held::Nothing);
+        if known && kept.is_none() {
+            self.reports = Reports::new(News::BOOTED.with(News::ENERGY_RESET));
+        }
+        let (import, export) = kept.as_ref().map_or((0, 0), |kept| (kept.import, kept.export));
+        self.meter.restore(import, export, self.factory.capabilities.export);
+        self.relay = Relay::restored(kept.map(|kept| kept.relay), self.settings.options.power_on, start);
+    }
+
+    #[inline(never)]
+    fn begin_life(&mut self) {
+        self.settings.starts = self.settings.starts.saturating_add(1);
+        self.random.stir(self.settings.starts);
+        self.hold_us = self.now_us + ms(self.random.up_to(POWER_UP_WAIT_MAX_MS));
+        self.join = Alarm::at(self.hold_us);
+        self.commit = pending_until(&self.settings, self.now_us);
+        // The new ceiling and the number of this start, before anything is sent.
+        self.save();
+        self.store_energy();
+        self.reports.event_at(self.hold_us);
+        self.plan_report();
+    }
+}
+
 /// What goes on.
 impl<B: Board> Socket<B> {
     fn begin(&mut self, now_us: u64) {
@@ -479,8 +505,9 @@ impl<B: Board> Socket<B> {
 
     /// Writes the settings; `true` when the board has them.
     fn save(&mut self) -> bool {
-        let octets = self.settings.octets(!self.leave.is_set());
-        self.fault = !self.settings_log.append(&mut self.board, &octets);
+        let mut record = [0; SETTINGS_LEN];
+        self.settings.write(!self.leave.is_set(), Log::body_mut(&mut record));
+        self.fault = !self.settings_log.append(&mut self.board, &mut record);
         !self.fault
     }
 
@@ -488,7 +515,9 @@ impl<B: Board> Socket<B> {
     fn store_energy(&mut self) {
         let (import, export) = self.meter.registers();
         let kept = Kept { import, export, minute: self.clock.minute(), relay: self.relay };
-        let stored = self.journal.append(&mut self.board, &kept.octets());
+        let mut record = [0; JOURNAL_LEN];
+        Log::body_mut(&mut record).copy_from_slice(&kept.octets());
+        let stored = self.journal.append(&mut self.board, &mut record);
         self.stored = stored.then_some((import, export));
     }
 

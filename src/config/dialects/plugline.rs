@@ -103,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn labels_come_from_a_file_and_a_bad_one_is_named_by_its_line_without_its_key() {
+        let (read, _) =
+            with_context(&format!("{LINE}label_file = \"labels\"\nbeside_others = true\n"), options);
+        assert_eq!((read.labels[0].eui.to_string().as_str(), read.beside_others), ("02A0B1FFFE001234", true));
+        refused(&format!("{LINE}label_file = \"secret\"\n"), (4, 14), "secret, line 1: a label starts with");
+        refused(&format!("{LINE}label_file = \"nowhere\"\n"), (4, 14), "nowhere");
+    }
+
+    #[test]
     fn every_wrong_value_is_refused_where_it_stands() {
         refused(&format!("{LINE}beside_others = 1\n"), (4, 17), "boolean");
         let device = |address: &str| format!("{LINE}[[line.device]]\naddress = \"{address}\"\n");

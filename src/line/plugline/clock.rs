@@ -11,6 +11,11 @@ use plugline_protocol::timing::SUPERFRAME_MS;
 use crate::device::{Moment, Now};
 
 const SUPERFRAME_US: u64 = SUPERFRAME_MS as u64 * 1_000;
+/// The first superframe has this number, or a multiple of it more: its low octet is that of the minute, and a little
+/// before the epoch there is still a number.
+const FIRST: u64 = 256;
+/// What the modem says is never further from what its clock should show.
+const PLAUSIBLE: Duration = Duration::from_secs(10);
 /// Two clocks drift apart by less than this: 200 ppm.
 const DRIFT_DIVISOR: u64 = 5_000;
 
@@ -31,6 +36,12 @@ impl ModemClock {
         if sooner {
             self.heard = Some((us, now));
         }
+    }
+
+    /// It may have shown `us` shortly before this moment.
+    pub(super) fn fits(&self, us: u64, now: Moment) -> bool {
+        let away = us.wrapping_sub(self.at(now)).cast_signed().unsigned_abs();
+        self.heard.is_none() || away <= micros(PLAUSIBLE)
     }
 
     /// What it shows at a moment; 0 when nothing is known.
@@ -70,7 +81,7 @@ impl Superframes {
         let ms = u64::try_from(now.unix_ms).unwrap_or(0) + u64::from(SUPERFRAME_MS) - phase_ms;
         let into_us = ms % u64::from(SUPERFRAME_MS) * 1_000;
         Self {
-            number: ms / u64::from(SUPERFRAME_MS),
+            number: ms / u64::from(SUPERFRAME_MS) + FIRST,
             start_us: clock.at(now.mono).wrapping_sub(into_us),
             by_wall: now.synchronised,
         }
@@ -124,6 +135,25 @@ mod tests {
         clock.observe(0, at(0));
         clock.observe(99_990_000, at(100_000));
         assert_eq!(clock.at(at(100_000)), 99_990_000);
+    }
+
+    #[test]
+    fn there_is_a_superframe_before_the_first_one_of_a_box_without_a_clock() {
+        let now = Now { mono: at(5_000), unix_ms: 0, synchronised: false };
+        let mut clock = ModemClock::default();
+        clock.observe(7, at(5_000));
+        let frames = Superframes::of(now, &clock, NetworkId(0xFFFE));
+        let (number, _) = frames.at(7);
+        assert_eq!(frames.at(7_u64.wrapping_sub(120_000_000)).0, number - 2);
+    }
+
+    #[test]
+    fn a_time_far_away_is_none() {
+        let mut clock = ModemClock::default();
+        assert!(clock.fits(u64::MAX, at(0)), "the first word is believed");
+        clock.observe(1_000_000, at(0));
+        assert!(clock.fits(3_000_000, at(1_000)) && !clock.fits(60_000_000, at(1_000)));
+        assert!(!clock.fits(u64::MAX, at(20_000)));
     }
 
     #[test]

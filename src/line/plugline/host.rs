@@ -145,12 +145,9 @@ impl Host {
     /// Writes requests as far as the modem's queue has room.
     fn feed(&mut self, now: Moment, out: &mut Outputs) {
         let room = self.hello.map_or(1, |hello| usize::from(hello.queue.max(1)));
-        let mut written = self.requests.iter().filter(|request| request.due.is_some()).count();
-        for request in self.requests.iter_mut().filter(|request| request.due.is_none()) {
-            if written >= room {
-                break;
-            }
-            written += 1;
+        let written = self.requests.iter().filter(|request| request.due.is_some()).count();
+        let waiting = self.requests.iter_mut().filter(|request| request.due.is_none());
+        for request in waiting.take(room.saturating_sub(written)) {
             request.writes = 1;
             request.due = Some(now + CONFIRM_WAIT);
             write_request(request, out);
@@ -178,18 +175,28 @@ impl Host {
         match message {
             Message::Hello(hello) => self.greeted(hello, now, out),
             Message::Receive(receive) if self.up() => {
-                self.clock.observe(receive.end_us, now);
-                self.events.push_back(HostEvent::Heard { pdu: receive.pdu.to_vec(), end_us: receive.end_us });
+                let end_us = self.told(receive.end_us, now, out);
+                self.events.push_back(HostEvent::Heard { pdu: receive.pdu.to_vec(), end_us });
             }
-            Message::Confirm(confirm) if self.up() => self.confirmed(number, *confirm, now),
+            Message::Confirm(confirm) if self.up() => self.confirmed(number, *confirm, now, out),
             Message::Status(status) if self.up() => {
                 self.unanswered = 0;
-                self.clock.observe(status.clock_us, now);
+                self.told(status.clock_us, now, out);
             }
             // It speaks, and its HELLO was lost: ask again at once.
             Message::Receive(_) | Message::Confirm(_) | Message::Status(_) => self.hurry(now),
             _ => out.happen(Happening::Malformed { kind: "echo" }),
         }
+    }
+
+    /// A time that the modem told; its present one instead of one that cannot be.
+    fn told(&mut self, us: u64, now: Moment, out: &mut Outputs) -> u64 {
+        if !self.clock.fits(us, now) {
+            out.happen(Happening::Malformed { kind: "clock" });
+            return self.clock.at(now);
+        }
+        self.clock.observe(us, now);
+        us
     }
 
     fn hurry(&mut self, now: Moment) {
@@ -213,7 +220,8 @@ impl Host {
             return self.probe_failed(now, out);
         }
         let before = self.hello.replace(*hello);
-        let restarted = before.is_none_or(|before| before.boot != hello.boot);
+        let another = before.is_none_or(|before| before.boot != hello.boot);
+        let restarted = another || !self.clock.fits(hello.clock_us, now);
         if restarted {
             self.clock = ModemClock::default();
             if before.is_some() && self.up() {
@@ -231,17 +239,21 @@ impl Host {
         self.events.push_back(HostEvent::Up { restarted });
     }
 
-    fn confirmed(&mut self, number: u8, confirm: Confirm, now: Moment) {
+    fn confirmed(&mut self, number: u8, mut confirm: Confirm, now: Moment, out: &mut Outputs) {
         let Some(at) = self.requests.iter().position(|request| request.number == number) else { return };
         if confirm.result == TxResult::Queued {
             let (before, after) = self.requests[at].transmit;
             // It may wait for as long as it was told to, and then be on the line.
-            let latest = if after == u64::MAX { before.max(self.clock.at(now)) + 60_000_000 } else { after };
+            let latest = if after == u64::MAX {
+                before.max(self.clock.at(now)).saturating_add(60_000_000)
+            } else {
+                after
+            };
             self.requests[at].due = Some(self.clock.moment(latest).max(now) + END_WAIT);
             return;
         }
         if confirm.end_us != 0 {
-            self.clock.observe(confirm.end_us, now);
+            confirm.end_us = self.told(confirm.end_us, now, out);
         }
         self.requests.remove(at);
         self.events.push_back(HostEvent::Ended { number, confirm });

@@ -197,7 +197,7 @@ async fn catch_up(
     quick: bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (rounds, events) = if quick { (1, 10_000) } else { (2, 20_000) };
+    let (rounds, events) = if quick { (1, 10_000) } else { (3, 10_000) };
     let (mut own, mut peer) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         own.push(fetch(Server::gateway().await?, way, readers, events).await.context("the gateway")?);

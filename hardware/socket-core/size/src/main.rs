@@ -32,9 +32,8 @@ impl Board for Flash {
     }
 }
 
-#[inline(never)]
-fn start() -> Socket<Flash> {
-    let factory = Factory {
+fn factory() -> Factory {
+    Factory {
         eui: Eui64(black_box([1; 8])),
         install_key: Key::new(black_box([2; 16])),
         hardware: black_box(1),
@@ -42,8 +41,7 @@ fn start() -> Socket<Flash> {
         limits: Limits { current_ma: 16_000, temperature_c: 85 },
         rate: LineRate::REFERENCE,
         crc: black_box(true),
-    };
-    Socket::new(factory, Flash, black_box(Start::PowerOn), black_box([1, 2, 3, 4]), black_box(0))
+    }
 }
 
 #[inline(never)]
@@ -79,7 +77,7 @@ fn turn(socket: &mut Socket<Flash>, frame: &[u8]) {
 
 #[entry]
 fn main() -> ! {
-    let mut socket = start();
+    let mut socket = Socket::new(factory(), Flash, black_box(Start::PowerOn), black_box([1, 2, 3, 4]), black_box(0));
     let frame = black_box([0_u8; 128]);
     loop {
         turn(&mut socket, &frame);

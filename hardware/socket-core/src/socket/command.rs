@@ -96,11 +96,11 @@ impl<B: Board> Socket<B> {
     }
 
     fn answer_stale(&mut self, counter: u32, asked_us: u64) {
-        let oldest_us = &mut self.stale_us[self.stale_next];
-        if oldest_us.is_some_and(|oldest_us| self.now_us - oldest_us < ms(SUPERFRAME_MS)) {
+        let oldest = &mut self.stale[self.stale_next];
+        if !oldest.is_due(self.now_us) {
             return;
         }
-        *oldest_us = Some(self.now_us);
+        *oldest = Alarm::at(self.now_us + ms(SUPERFRAME_MS));
         self.stale_next = (self.stale_next + 1) % STALE_A_MINUTE;
         if self.respond(Lane::Stale, counter, Outcome::Stale, false) {
             self.outbox.answer(Lane::Stale, asked_us);

@@ -217,7 +217,7 @@ impl Plugline {
                 (start, end.min(start + need + ANYWHERE_US))
             });
         let not_before = from.wrapping_add(start - into);
-        let window = (not_before, not_before + (end - start - need));
+        let window = (not_before, not_before.wrapping_add(end - start - need));
         job.phase = match self.host.send(&job.pdu, window, now, &mut self.outputs) {
             Some(number) => Phase::Sending(number),
             None => Phase::Pause(now + BUSY_PAUSE),
@@ -240,7 +240,7 @@ impl Plugline {
                 job.doubt = true;
                 // Where the answer is a longer one, the modem finds the line busy with it.
                 let answer = self.airtime_us(job.answer_len());
-                let latest = confirm.end_us + ANSWER_WAIT_US + answer;
+                let latest = confirm.end_us.wrapping_add(ANSWER_WAIT_US + answer);
                 job.phase = Phase::Answer(self.host.clock.moment(latest).max(now) + PORT_DELAY);
                 let attempt = job.attempt;
                 self.progress(&job, Progress::Sent { attempt });
@@ -267,6 +267,7 @@ impl Plugline {
             "the modem lost the command: it started anew or does not answer".to_owned(),
             false,
         );
+        self.leave_unsure(&job);
         self.wish_failed(&job, now);
     }
 

@@ -217,7 +217,8 @@ impl Plugline {
         let Some(member) = self.members.get(&short) else { return };
         let mut room = [0; MAX_PDU];
         let Ok(pdu) = member.link.short.ack(Options::default(), counter, &mut room) else { return };
-        let window = (end_us + u64::from(TURNAROUND_MIN_US), end_us + u64::from(TURNAROUND_MAX_US));
+        let after = |us: u32| end_us.wrapping_add(us.into());
+        let window = (after(TURNAROUND_MIN_US), after(TURNAROUND_MAX_US));
         if self.host.send(pdu, window, now, &mut self.outputs).is_none() {
             self.count("too_busy");
         }

@@ -148,7 +148,16 @@ impl Plugline {
         // The window is held open until the hub has had its turn.
         self.joining.open = self.joining.open.map(|(only, _)| (only, now + GRACE));
         let told = self.joining.refused.clone();
-        let nobody = || ("no_device", "no socket asked to join".to_owned());
+        let nobody = || {
+            let detail = match waiting.only {
+                Some(eui) => format!(
+                    "nothing was heard from {}: is it plugged in, does it belong to another network? hold its button for ten seconds",
+                    spelled(eui)
+                ),
+                None => "no socket asked to join".to_owned(),
+            };
+            ("no_device", detail)
+        };
         self.end_wait(&waiting, Err(told.unwrap_or_else(nobody)));
     }
 
@@ -211,7 +220,8 @@ impl Plugline {
         let key = self.joining.labels.get(&eui).cloned().expect("its tag was checked with it");
         match self.answered(&up, &key, now) {
             Ok(pdu) => {
-                let window = (end_us + u64::from(TURNAROUND_MIN_US), end_us + DOWN_LATEST_US);
+                let window =
+                    (end_us.wrapping_add(TURNAROUND_MIN_US.into()), end_us.wrapping_add(DOWN_LATEST_US));
                 self.joining.refused = None;
                 if self.host.send(&pdu, window, now.mono, &mut self.outputs).is_none() {
                     self.count("too_busy");

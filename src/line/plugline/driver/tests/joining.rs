@@ -8,6 +8,7 @@ fn link(bench: &mut Bench) {
     bench.start(Operation::Link { target: Target { address, channel: None } });
 }
 
+// [PLG-7.4-2], [PLG-5.2-3]
 #[test]
 fn a_socket_with_a_known_label_is_let_in_and_told_only_when_its_keys_are_on_disk() {
     let mut bench = Bench::new();
@@ -33,6 +34,7 @@ fn a_socket_with_a_known_label_is_let_in_and_told_only_when_its_keys_are_on_disk
     assert_eq!(place.grant.slot, bench.line.schedule.unwrap().order().next());
 }
 
+// [PLG-7.3-2]
 #[test]
 fn a_repeated_question_gets_the_same_answer_and_a_new_one_another() {
     let mut bench = Bench::new();
@@ -53,6 +55,7 @@ fn a_repeated_question_gets_the_same_answer_and_a_new_one_another() {
     assert_eq!(first.not_after - first.not_before, 995_000);
 }
 
+// [PLG-7.2-3], [PLG-7.2-4], [PLG-1.1-5]
 #[test]
 fn nobody_is_answered_without_a_window_a_code_or_the_right_one() {
     let mut bench = Bench::new();
@@ -122,6 +125,7 @@ fn a_code_with_a_fault_is_refused_without_repeating_it() {
     assert_eq!(&*bench.line.canonical_address("02-A0-B1-FF-FE-00-12-34").unwrap(), "02a0b1fffe001234");
 }
 
+// [PLG-7.3-3], [PLG-5.2-4]
 #[test]
 fn a_socket_that_was_reset_joins_again_with_its_code_and_its_total_goes_on() {
     let (mut bench, mut socket) = Bench::joined();
@@ -138,6 +142,7 @@ fn a_socket_that_was_reset_joins_again_with_its_code_and_its_total_goes_on() {
     assert_eq!(energy, Some((123_456 + 4) * 100));
 }
 
+// [PLG-7.4-2]
 #[test]
 fn the_old_keys_count_until_the_new_ones_are_proven() {
     let (mut bench, mut socket) = Bench::joined();
@@ -167,6 +172,7 @@ fn a_joined_socket_that_asks_and_reports_all_the_same_is_two() {
     assert_eq!(bench.noticed("two_of_one_label"), 1);
 }
 
+// [PLG-3.2-1], [PLG-3.6-3], [PLG-3.6-4]
 #[test]
 fn beside_another_network_a_new_one_is_started_only_when_that_was_said() {
     let neighbour = |bench: &mut Bench| {
@@ -193,6 +199,7 @@ fn beside_another_network_a_new_one_is_started_only_when_that_was_said() {
     assert_eq!(bench.has_joined(), 1);
 }
 
+// [PLG-5.2-5]
 #[test]
 fn a_removed_socket_is_told_to_leave_and_the_others_get_a_new_group_key() {
     let (mut bench, socket) = Bench::joined();
@@ -222,10 +229,8 @@ fn a_removed_socket_is_told_to_leave_and_the_others_get_a_new_group_key() {
     let asks: Vec<Ask> = bench
         .of_kind(Kind::Command)
         .iter()
-        .filter_map(|sent| {
-            (sent.pdu[4..6] == other.place().identity.short.0.to_be_bytes())
-                .then(|| other.command(&sent.pdu).1.ask)
-        })
+        .filter(|sent| sent.pdu[4..6] == other.place().identity.short.0.to_be_bytes())
+        .map(|sent| other.command(&sent.pdu).1.ask)
         .collect();
     let network = bench.line.network.as_ref().unwrap();
     assert_ne!(network.group_key, old_key);
@@ -233,4 +238,26 @@ fn a_removed_socket_is_told_to_leave_and_the_others_get_a_new_group_key() {
         asks.iter().any(|ask| matches!(ask, Ask::GroupKey { key, .. } if *key == network.group_key)),
         "{asks:?}"
     );
+}
+
+// [PLG-7.4-3]
+#[test]
+fn of_two_attempts_only_the_last_one_counts() {
+    let mut bench = Bench::new();
+    let mut socket = Socket::new(EUI, install());
+    link(&mut bench);
+    bench.hear(&socket.join_up());
+    bench.wait(ms(500));
+    socket.take(&bench.last().pdu.clone());
+    let mut twin = Socket::new(EUI, install());
+    twin.nonce = [6; 8];
+    bench.hear(&twin.join_up());
+    bench.wait(ms(500));
+    let report = socket.report(bench.minute(), true, [None; 4]);
+    bench.hear(&report);
+    assert!(bench.nothing_came_of_it());
+    twin.take(&bench.last().pdu.clone());
+    let report = twin.report(bench.minute(), true, [None; 4]);
+    bench.hear(&report);
+    assert_eq!(bench.has_joined(), 1);
 }

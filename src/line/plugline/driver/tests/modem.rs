@@ -53,6 +53,7 @@ fn garbage_at_the_start_costs_no_hello() {
     assert_eq!(faults, 2);
 }
 
+// [PLG-9.5-3]
 #[test]
 fn a_modem_of_another_version_is_not_used() {
     let mut bench = Bench::silent(Options::default());
@@ -72,6 +73,7 @@ fn a_modem_of_another_version_is_not_used() {
     assert_eq!(bench.noticed("modem_version"), 1);
 }
 
+// [PLG-9.5-4]
 #[test]
 fn a_quiet_modem_is_asked_how_it_is_and_reset_when_it_does_not_say() {
     let mut bench = Bench::new();
@@ -87,6 +89,7 @@ fn a_quiet_modem_is_asked_how_it_is_and_reset_when_it_does_not_say() {
     assert_eq!(modem(&bench), [false, true]);
 }
 
+// [PLG-9.3-3]
 #[test]
 fn a_request_without_a_confirm_is_repeated_under_its_number() {
     let (mut bench, _) = Bench::joined();
@@ -103,6 +106,7 @@ fn a_request_without_a_confirm_is_repeated_under_its_number() {
     assert_eq!(bench.failed(), ("modem_reset", Outcome::Unknown, false));
 }
 
+// [PLG-9.5-2]
 #[test]
 fn a_modem_that_starts_anew_in_mid_command_fails_it_and_the_next_one_works() {
     let (mut bench, socket) = Bench::joined();
@@ -135,4 +139,37 @@ fn a_truncated_or_foreign_packet_is_counted() {
     bench.line.handle_bytes(&[0, 1, 2, 3, 0], bench.clock());
     bench.drain();
     assert_eq!(bench.happenings.len(), 2);
+}
+
+// [PLG-3.6-1]
+#[test]
+fn whatever_the_modem_says_nothing_breaks_and_nothing_comes_of_it() {
+    use proptest::prelude::*;
+    let frames =
+        proptest::collection::vec((any::<u64>(), proptest::collection::vec(any::<u8>(), 0..130)), 1..20);
+    let times = proptest::collection::vec((any::<u8>(), 0..7u8, any::<u64>()), 0..10);
+    proptest!(ProptestConfig::with_cases(200), |(frames in frames, times in times, noise: Vec<u8>)| {
+        let (mut bench, socket) = Bench::joined();
+        bench.switch(true);
+        bench.clear();
+        let place = socket.place().identity;
+        for (end_us, mut pdu) in frames {
+            if let [fc, _, n0, n1, s0, s1, ..] = pdu.as_mut_slice() {
+                // Near enough to be looked at.
+                *fc = 0x40 | *fc & 0x3F;
+                [*n0, *n1] = place.network.0.to_be_bytes();
+                [*s0, *s1] = place.short.0.to_be_bytes();
+            }
+            bench.said(0, &Message::Receive(Receive { signal: Signal::default(), end_us, pdu: &pdu }));
+        }
+        for (number, result, end_us) in times {
+            let result = [TxResult::Queued, TxResult::Sent, TxResult::Late, TxResult::Full, TxResult::Bad,
+                TxResult::Cancelled, TxResult::Other][usize::from(result)];
+            bench.confirm(number, result, end_us);
+        }
+        bench.line.handle_bytes(&noise, bench.clock());
+        bench.drain();
+        prop_assert!(bench.nothing_came_of_it());
+        bench.wait(70 * SECOND);
+    });
 }

@@ -54,6 +54,7 @@ fn why_the_relay_moved_is_told() {
     assert_eq!(bench.noticed("over_current"), 1);
 }
 
+// [PLG-6.1-5]
 #[test]
 fn a_missing_minute_is_filled_from_the_next_report_once() {
     let (mut bench, mut socket) = Bench::joined();
@@ -119,6 +120,7 @@ fn a_total_goes_on_over_the_end_of_its_register_and_through_a_restart() {
     assert_eq!(energy(&again), [over + 100]);
 }
 
+// [PLG-1.1-5], [PLG-3.6-1], [PLG-5.3-2]
 #[test]
 fn forged_replayed_cut_and_future_frames_are_counted_and_nothing_comes_of_them() {
     let (mut bench, mut socket) = Bench::joined();
@@ -155,6 +157,7 @@ fn forged_replayed_cut_and_future_frames_are_counted_and_nothing_comes_of_them()
     assert_eq!((bench.readings().len(), bench.of_kind(Kind::Ack).len()), (1, 1));
 }
 
+// [PLG-5.5-1], [PLG-6.5-2]
 #[test]
 fn a_repeated_report_is_acknowledged_again_with_the_same_octets_and_told_once() {
     let (mut bench, mut socket) = Bench::joined();
@@ -192,6 +195,7 @@ fn a_report_of_an_old_minute_does_not_become_the_present() {
     assert_eq!(bench.late(), [(20, 12_345_600)]);
 }
 
+// [PLG-4.1-1], [PLG-4.2-6]
 #[test]
 fn beacons_come_twice_a_superframe_and_say_whose_report_arrived() {
     let (mut bench, mut socket) = Bench::joined();
@@ -235,6 +239,7 @@ fn a_beacon_that_found_the_line_busy_is_made_anew() {
     assert_eq!(second.not_before - first.not_before, 200_000);
 }
 
+// [PLG-5.6-5]
 #[test]
 fn a_socket_that_wants_to_know_the_group_counter_is_told() {
     let (mut bench, mut socket) = Bench::joined();

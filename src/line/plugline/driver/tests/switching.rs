@@ -3,6 +3,7 @@
 use super::*;
 use plugline_protocol::frame::Kind;
 
+// [PLG-5.4-2]
 #[test]
 fn an_answer_with_the_relay_settles_a_command() {
     let (mut bench, mut socket) = Bench::joined();
@@ -19,6 +20,7 @@ fn an_answer_with_the_relay_settles_a_command() {
     assert_eq!((bench.counted("stray_answer"), bench.relays().len()), (1, 1), "once");
 }
 
+// [PLG-4.4-2], [PLG-5.3-3]
 #[test]
 fn a_command_is_repeated_octet_for_octet_at_once_eight_times() {
     let (mut bench, _) = Bench::joined();
@@ -38,6 +40,7 @@ fn a_command_is_repeated_octet_for_octet_at_once_eight_times() {
     );
 }
 
+// [PLG-4.4-4]
 #[test]
 fn a_command_and_its_answer_lie_between_the_slots_that_are_in_use() {
     let (mut bench, socket) = Bench::joined();
@@ -68,6 +71,7 @@ fn a_line_that_is_busy_costs_no_try() {
     assert_eq!(bench.of_kind(Kind::Command).len(), 4);
 }
 
+// [PLG-5.3-3], [PLG-4.4-3]
 #[test]
 fn stale_and_busy_are_asked_anew_under_another_counter() {
     let (mut bench, mut socket) = Bench::joined();
@@ -136,6 +140,7 @@ fn a_reading_that_was_asked_for_comes_as_one() {
     assert_eq!((bench.progress(), bench.readings().len()), (done(1), 1));
 }
 
+// [PLG-5.4-3]
 #[test]
 fn sixteen_guessed_answers_end_all_belief_in_them_and_the_relay_is_asked_for() {
     let (mut bench, mut socket) = Bench::joined();
@@ -244,4 +249,24 @@ fn a_lost_port_fails_what_was_on_its_way() {
     bench.drain();
     assert_eq!(bench.failed(), ("port_lost", Outcome::Unknown, false));
     assert!(!bench.line.ready());
+}
+
+// [PLG-5.6-9]
+#[test]
+fn a_socket_that_never_answered_a_command_is_asked_how_its_relay_is_when_it_is_next_heard() {
+    let (mut bench, mut socket) = Bench::joined();
+    bench.switch(true);
+    bench.wait(10 * SECOND);
+    assert_eq!(bench.failed(), ("no_answer", Outcome::Unknown, true));
+    bench.clear();
+    let report = socket.report(bench.minute(), false, [None; 4]);
+    bench.hear(&report);
+    let read = bench.next_frame();
+    let (counter, command) = socket.command(&read.pdu);
+    assert_eq!((command.ask, command.reference), (Ask::Read, socket.up));
+    bench.wait(ms(150));
+    let response = socket.response(counter, Ended::Done, true);
+    bench.hear(&response);
+    bench.wait(SECOND);
+    assert_eq!(bench.of_kind(Kind::Command).len(), 1, "once");
 }
