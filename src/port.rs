@@ -14,6 +14,7 @@ use crate::hub::LineIndex;
 use crate::line::SerialSettings;
 
 mod conversation;
+pub mod pcap;
 pub mod recorder;
 pub mod recording;
 pub mod replay;

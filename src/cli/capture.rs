@@ -1,6 +1,6 @@
 //! `plugline capture`: the gateway with what passes one port written into a file, until Ctrl-C.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::oneshot;
 
+use crate::cli::decode::Interpreter;
 use crate::cli::{ConfigFile, gateway};
 use crate::config::Config;
-use crate::port::recording::What;
+use crate::port::pcap::{self, Packet};
+use crate::port::recording::{Header, What};
 use crate::port::replay::Reader;
 
 /// Arguments of the verb.
@@ -24,6 +26,9 @@ pub struct Arguments {
     /// Which line [default: the only one]
     #[arg(long, value_name = "NAME")]
     line: Option<String>,
+    /// When it ends, write the same for Wireshark into this file
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// End by itself after so many seconds
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
@@ -38,6 +43,9 @@ pub async fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<E
     let index = pick(&config, arguments.line.as_deref())?;
     let file = arguments.file;
     make(&file)?;
+    if let Some(pcap) = &arguments.pcap {
+        make(pcap).inspect_err(|_| forget(&file))?;
+    }
     let line = &mut config.lines[index];
     writeln!(out, "Recording line {} on {} into {}; Ctrl-C ends it.", line.name, line.port, file.display())?;
     out.flush()?;
@@ -57,6 +65,10 @@ pub async fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<E
     ended.inspect_err(|_| forget(&file))?;
     let (from, to) = count(&file).with_context(|| file.display().to_string())?;
     writeln!(out, "{from} chunks from the line and {to} to it are in {}.", file.display())?;
+    if let Some(pcap) = &arguments.pcap {
+        let packets = export(&file, pcap).with_context(|| pcap.display().to_string())?;
+        writeln!(out, "{packets} packets for Wireshark are in {}.", pcap.display())?;
+    }
     writeln!(out, "Passwords of meters are among them. `plugline replay` plays it.")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -91,6 +103,41 @@ fn forget(file: &Path) {
         // It is empty; that it stays harms nobody.
         let _ = std::fs::remove_file(file);
     }
+}
+
+/// Writes a recording for Wireshark; gives the packets.
+fn export(recording: &Path, to: &Path) -> anyhow::Result<u64> {
+    let mut reader = Reader::open(recording)?;
+    let mut file = BufWriter::new(std::fs::OpenOptions::new().write(true).open(to)?);
+    file.write_all(&pcap::HEADER)?;
+    let (mut packets, mut packet) = (0, Vec::new());
+    let mut about: Option<(Duration, String, Interpreter)> = None;
+    while let Some(entry) = reader.next() {
+        let entry = entry?;
+        let (start, protocol, interpreter) = match &mut about {
+            Some(about) => about,
+            none => none.insert(about_of(reader.header().context("a recording begins with its header")?)?),
+        };
+        let (received, info, bytes) = match &entry.what {
+            What::From(bytes) => (true, interpreter.received(bytes), bytes),
+            What::To(bytes) => (false, interpreter.written(bytes), bytes),
+            What::Open | What::Lost(_) | What::Missed(_) => continue,
+        };
+        packet.clear();
+        Packet { at: *start + entry.at, received, protocol, info: &info, bytes }.append(&mut packet);
+        file.write_all(&packet)?;
+        packets += 1;
+    }
+    file.flush()?;
+    Ok(packets)
+}
+
+/// When it began, its dialect, and who understands that.
+fn about_of(header: &Header) -> anyhow::Result<(Duration, String, Interpreter)> {
+    let start: jiff::Timestamp = header.start.parse().context("`start` of the recording")?;
+    let start = Duration::from_micros(u64::try_from(start.as_microsecond()).unwrap_or_default());
+    let interpreter = Interpreter::new(&header.dialect).context("a recording of an unknown dialect")?;
+    Ok((start, header.dialect.clone(), interpreter))
 }
 
 /// Chunks from the line and to it.

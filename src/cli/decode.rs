@@ -9,7 +9,7 @@ use std::io::{self, BufRead, ErrorKind, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::json::ReadingView;
+use crate::json::{ReadingView, text};
 use crate::line::framing::StreamDecoder;
 use crate::line::{Decoded, DecodedFrame, Malformed, Value, dlt645, insteon, plugline};
 
@@ -55,6 +55,39 @@ pub fn dialects() -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub fn stream_of(dialect: &str) -> Option<Box<dyn StreamDecoder>> {
     DIALECTS.iter().find(|known| known.name == dialect).map(|known| (known.stream)())
+}
+
+/// What one chunk of a recording says: frames that came to their end in it, or the one that was written.
+pub(super) struct Interpreter {
+    dialect: &'static Dialect,
+    stream: Box<dyn StreamDecoder>,
+}
+
+impl Interpreter {
+    /// `None` for a dialect that is not known.
+    pub(super) fn new(dialect: &str) -> Option<Self> {
+        let dialect = DIALECTS.iter().find(|known| known.name == dialect)?;
+        Some(Self { dialect, stream: (dialect.stream)() })
+    }
+
+    /// Bytes that came from the line.
+    pub(super) fn received(&mut self, bytes: &[u8]) -> String {
+        self.stream.push(bytes);
+        let mut said = Vec::new();
+        while let Some(frame) = self.stream.next_decoded() {
+            said.push(text(&Shown { dialect: self.dialect.name, frame: &frame }));
+        }
+        said.join(" ")
+    }
+
+    /// Bytes that went to the line. What a modem is told need not be a frame of the line.
+    pub(super) fn written(&self, bytes: &[u8]) -> String {
+        let frame = (self.dialect.one)(bytes);
+        match frame {
+            Ok(_) => text(&Shown { dialect: self.dialect.name, frame: &frame }),
+            Err(_) => String::new(),
+        }
+    }
 }
 
 /// Decodes `input` and writes a line per frame to `out`; `true` if every one was good.

@@ -42,7 +42,8 @@ const RANKS: &[(&str, u32)] = &[
 ];
 
 /// Pure: no clock, no async, no I/O, no serde.
-const PURE: &[&str] = &["device", "line", "hub", "config::place", "port::recording", "port::conversation"];
+const PURE: &[&str] =
+    &["device", "line", "hub", "config::place", "port::recording", "port::conversation", "port::pcap"];
 
 /// Pure but for encodings: no clock, no async, no I/O.
 const PURE_WITH_SERDE: &[&str] = &[

@@ -296,6 +296,20 @@ fn the_verbs_refuse_what_cannot_be_done_and_say_why() {
     assert!(error.contains("`x10` is not one of"), "{error}");
 }
 
+/// What stands in each packet of a file for Wireshark, tags and bytes.
+fn packets(file: &[u8]) -> Vec<String> {
+    let (magic, mut rest) = file.split_at(24);
+    assert_eq!(magic[..4], [0xd4, 0xc3, 0xb2, 0xa1]);
+    let mut packets = Vec::new();
+    while let Some((head, after)) = rest.split_first_chunk::<16>() {
+        let length = usize::try_from(u32::from_le_bytes(head[8..12].try_into().unwrap())).unwrap();
+        packets.push(String::from_utf8_lossy(&after[..length]).into_owned());
+        rest = &after[length..];
+    }
+    assert!(rest.is_empty());
+    packets
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_capture_verb_records_the_replay_verb_plays() {
     let folder = tempfile::tempdir().unwrap();
@@ -305,7 +319,8 @@ async fn what_the_capture_verb_records_the_replay_verb_plays() {
     let head = "[http]\nlisten = \"127.0.0.1:0\"\n[mqtt.embedded]\nlisten = \"127.0.0.1:0\"\n";
     let text = format!("{head}[store]\ndir = {:?}\n{}", path("state"), line("attic", &path("modem"), ""));
     std::fs::write(&toml, text).unwrap();
-    let mut capture = plugline(&["capture", &file, "--config", &toml, "--seconds", "600"]);
+    let pcap = path("recording.pcap");
+    let mut capture = plugline(&["capture", &file, "--config", &toml, "--seconds", "600", "--pcap", &pcap]);
     let mut child = Ended(capture.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     within("all meters were asked a lot", async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
@@ -319,6 +334,12 @@ async fn what_the_capture_verb_records_the_replay_verb_plays() {
     let said = tokio::task::spawn_blocking(move || std::io::read_to_string(&mut out)).await.unwrap().unwrap();
     assert!(child.0.wait().unwrap().success(), "{said}");
     assert!(said.contains("Recording line attic") && said.contains("chunks from the line"), "{said}");
+    let chunks = |what: &Entry| matches!(what.what, What::From(_) | What::To(_));
+    let recorded = Reader::open(Path::new(&file)).unwrap().map(Result::unwrap).filter(chunks).count();
+    let packets = packets(&std::fs::read(&pcap).unwrap());
+    assert_eq!(packets.len(), recorded);
+    let replies = packets.iter().filter(|packet| packet.contains("\"frame\":\"read_reply\"")).count();
+    assert!(replies > 10, "{replies}");
 
     let mut replay = plugline(&["replay", &file, "--fast", "--json"]);
     let mut child = Ended(replay.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
