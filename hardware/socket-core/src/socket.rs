@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::meter::Meter;
 use crate::outbox::{Lane, Outbox};
 use crate::panel::{Button, Touch};
-use crate::random::Random;
+use crate::random::{Draws, Random};
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::time::{Alarm, LAST_US, ms};
@@ -104,9 +104,12 @@ pub struct Socket<B> {
     settings: Settings,
     /// The board did not take the settings: nothing is sent that could need them.
     fault: bool,
+    /// Its life began: what a start writes is written.
+    alive: bool,
     /// Import and export as the journal has them.
     stored: Option<(u32, u32)>,
     now_us: u64,
+    draws: Draws,
     random: Random,
     clock: Clock,
     meter: Meter,
@@ -135,7 +138,8 @@ pub struct Socket<B> {
 }
 
 impl<B: Board> Socket<B> {
-    /// Starts with what the board has. `entropy` is 128 fresh random bits: noise of a converter, a generator of the
+    /// Starts with what the board has; what a start writes is written at the first `handle_…`, which is due at once.
+    /// `entropy` is 128 fresh random bits: noise of a converter, a generator of the
     /// chip; the nonces of joining come from it.
     #[must_use]
     #[inline(never)] // the caller's stack holds the socket once
@@ -148,9 +152,11 @@ impl<B: Board> Socket<B> {
             journal: Log::EMPTY,
             settings: Settings::default(),
             fault: false,
+            alive: false,
             stored: None,
             now_us,
-            random: Random::new(entropy, 0),
+            draws: Draws::new(entropy),
+            random: Random::new([0; 8]),
             clock: Clock::new(now_us),
             meter: Meter::default(),
             relay: Relay::default(),
@@ -173,7 +179,6 @@ impl<B: Board> Socket<B> {
         };
         let known = socket.recall_settings();
         socket.recall_journal(known, start);
-        socket.begin_life();
         socket
     }
 
@@ -257,6 +262,9 @@ impl<B: Board> Socket<B> {
     /// When [`Self::handle_timeout`] is to be called, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> u64 {
+        if !self.alive {
+            return self.now_us;
+        }
         let mut next = self.outbox.alarm().min(self.button.alarm());
         for alarm in [self.commit, self.identify, self.leave, self.restart] {
             next = next.min(alarm);
@@ -332,11 +340,12 @@ impl<B: Board> Socket<B> {
 
 /// The start.
 impl<B: Board> Socket<B> {
-    // Not inlined: its stack is gone when the next step comes.
+    /// Not in [`Self::new`], whose stack holds the socket twice. Not inlined: its own is gone when work begins.
     #[inline(never)]
     fn begin_life(&mut self) {
-        self.settings.starts = self.settings.starts.saturating_add(1);
-        self.random.stir(self.settings.starts);
+        self.alive = true;
+        self.draws.begin(self.settings.starts);
+        self.random = Random::new(self.draws.nonce());
         self.hold_us = self.now_us + ms(self.random.up_to(POWER_UP_WAIT_MAX_MS));
         self.join = Alarm::at(self.hold_us);
         self.commit = pending_until(&self.settings, self.now_us);
@@ -352,6 +361,9 @@ impl<B: Board> Socket<B> {
 impl<B: Board> Socket<B> {
     fn begin(&mut self, now_us: u64) {
         self.now_us = self.now_us.max(now_us.min(LAST_US));
+        if !self.alive {
+            self.begin_life();
+        }
         self.turn_minutes();
     }
 
@@ -410,9 +422,9 @@ impl<B: Board> Socket<B> {
         let now_us = self.now_us;
         let life_us = ms(JOIN_ATTEMPT_MS - JOIN_ANSWER_MS);
         self.attempt.take_if(|attempt| now_us.saturating_sub(attempt.since_us) >= life_us);
-        let random = &mut self.random;
+        let draws = &mut self.draws;
         let Attempt { nonce, .. } =
-            *self.attempt.get_or_insert_with(|| Attempt { nonce: random.nonce(), since_us: now_us });
+            *self.attempt.get_or_insert_with(|| Attempt { nonce: draws.nonce(), since_us: now_us });
         let Factory { eui, hardware, capabilities, .. } = self.factory;
         let up = JoinUp { eui, minor: MINOR_VERSION, capabilities, hardware, nonce };
         let install = &self.factory.install_key;

@@ -19,7 +19,10 @@ impl<B: Board> Socket<B> {
         let (log, held) = Log::open(&self.board, 0, SETTINGS_PAGES, &mut record);
         self.settings_log = log;
         let damaged = held == Held::Damaged;
-        held != Held::Nothing && self.settings.restore(Log::body(&record), self.factory.eui, damaged)
+        let known =
+            held != Held::Nothing && self.settings.restore(Log::body(&record), self.factory.eui, damaged);
+        self.settings.starts = self.settings.starts.saturating_add(1);
+        known
     }
 
     #[inline(never)]
