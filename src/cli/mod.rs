@@ -15,11 +15,13 @@ pub mod decode;
 pub mod demo;
 pub mod events;
 pub mod gateway;
+mod hands;
 pub mod join;
 pub mod locate;
 pub mod logs;
 pub mod manage;
 pub mod replay;
+pub mod simulate;
 pub mod sockets;
 pub mod sse;
 pub mod switch;
@@ -38,6 +40,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// The gateway
     Run(ConfigFile),
+    /// A house of simulated sockets behind a pseudo terminal or TCP, for any gateway to connect to
+    Simulate(simulate::Arguments),
     /// Validate the configuration; errors with line and column
     CheckConfig(ConfigFile),
     /// The gateway, with what passes one port recorded in a file
@@ -143,6 +147,10 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Demo(arguments) => {
             drop(out);
             runtime()?.block_on(demo::run(arguments))
+        }
+        Verb::Simulate(arguments) => {
+            drop(out);
+            runtime()?.block_on(simulate::run(arguments))
         }
         Verb::Sockets { gateway } => {
             runtime()?.block_on(async { sockets::run(&gateway.client()?, gateway.json, &mut out).await })

@@ -10,6 +10,7 @@ mod end_to_end;
 mod end_to_end_insteon;
 mod framers;
 mod gateway;
+mod grid;
 mod house;
 mod http;
 mod insteon;

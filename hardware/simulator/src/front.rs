@@ -1,10 +1,10 @@
-//! Puts a wire behind a pseudo terminal: one thread that waits for bytes and for the next reply to be due.
+//! Puts a wire behind a pseudo terminal or a TCP port: one thread that waits for bytes and for the next reply to be due.
 //!
 //! The only file of this crate that reads the clock. It decides nothing: what is answered, and when, is the wire's.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,14 +12,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+mod outlet;
+
 use crate::bus::{Bus, Recorded};
-use crate::pty::Pty;
 use crate::wire::Wire;
+pub use outlet::Outlet;
+use outlet::Place;
 
 /// Bytes taken from the port at once; a request has at most 62 and some wake-up bytes.
 const READ_BYTES: usize = 1024;
 
-/// A bus, or another wire, behind a pseudo terminal, for as long as this lives.
+/// Slowest and fastest that virtual time may run.
+pub const SPEEDS: std::ops::RangeInclusive<f64> = 0.01..=1_000.0;
+
+/// A bus, or another wire, behind a pseudo terminal or a TCP port, for as long as this lives.
 #[derive(Debug)]
 pub struct Front<W = Bus> {
     shared: Arc<Shared<W>>,
@@ -42,21 +48,27 @@ enum Order {
     Stop,
 }
 
-/// Virtual time that runs with the real one, from where the wire stood.
+/// Virtual time that runs with the real one, or so many times as fast, from where the wire stood.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     start: Instant,
     base: Duration,
+    speed: f64,
 }
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the simulator's front runs its wire in real time")]
-    fn starting_at(base: Duration) -> Self {
-        Self { start: Instant::now(), base }
+    fn starting_at(base: Duration, speed: f64) -> Self {
+        Self { start: Instant::now(), base, speed }
     }
 
     fn now(self) -> Duration {
-        self.base + self.start.elapsed()
+        self.base + self.start.elapsed().mul_f64(self.speed)
+    }
+
+    /// How long it takes until a moment of virtual time.
+    fn wait(self, due: Duration) -> Duration {
+        due.saturating_sub(self.now()).div_f64(self.speed)
     }
 }
 
@@ -71,20 +83,30 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<W: Wire + Send + 'static> Front<W> {
-    /// Starts the thread.
+    /// Starts the thread; virtual time runs with the real one.
     ///
     /// # Errors
     /// When the system gives no thread or no pair of sockets.
-    pub fn start(wire: W, pty: Pty) -> io::Result<Self> {
+    pub fn start(wire: W, outlet: impl Into<Outlet>) -> io::Result<Self> {
+        Self::start_at(wire, outlet, 1.0)
+    }
+
+    /// Starts the thread; virtual time runs `speed` times as fast as the real one, within [`SPEEDS`]. The program at
+    /// the other end must live as fast: its timers are those of the wire.
+    ///
+    /// # Errors
+    /// As [`Front::start`].
+    pub fn start_at(wire: W, outlet: impl Into<Outlet>, speed: f64) -> io::Result<Self> {
+        let outlet = outlet.into();
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         let (orders, inbox) = channel();
-        let clock = Clock::starting_at(wire.now());
-        let shared =
-            Arc::new(Shared { wire: Mutex::new(wire), path: Mutex::new(pty.path().to_path_buf()), clock });
-        let link = pty.link().map(Path::to_path_buf);
-        let worker = Worker { shared: Arc::clone(&shared), inbox, woken, link, pty: Some(pty) };
+        let speed = if speed.is_finite() { speed.clamp(*SPEEDS.start(), *SPEEDS.end()) } else { 1.0 };
+        let clock = Clock::starting_at(wire.now(), speed);
+        let shared = Arc::new(Shared { wire: Mutex::new(wire), path: Mutex::new(outlet.name()), clock });
+        let place = outlet.place();
+        let worker = Worker { shared: Arc::clone(&shared), inbox, woken, place, outlet: Some(outlet) };
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || worker.run())?;
         Ok(Self { shared, orders, wake, thread: Some(thread) })
     }
@@ -114,7 +136,8 @@ impl Front {
 }
 
 impl<W> Front<W> {
-    /// The path that a gateway opens. Without a link it changes at every [`Front::plug`].
+    /// What a gateway names as its port: a path, or `tcp://host:port`. A path without a link changes at every
+    /// [`Front::plug`].
     #[must_use]
     pub fn path(&self) -> PathBuf {
         locked(&self.shared.path).clone()
@@ -128,10 +151,11 @@ impl<W> Front<W> {
         self.order(Order::Unplug)
     }
 
-    /// Puts the cable back: a new terminal under the same link. Does nothing when it is plugged in.
+    /// Puts the cable back: a new terminal under the same link, or the same TCP port. Does nothing when it is plugged
+    /// in.
     ///
     /// # Errors
-    /// As [`Pty::open`], and when the thread has ended.
+    /// As [`crate::Pty::open`] and [`Outlet::listen`], and when the thread has ended.
     pub fn plug(&self) -> io::Result<()> {
         self.order(Order::Plug)
     }
@@ -169,8 +193,8 @@ struct Worker<W> {
     shared: Arc<Shared<W>>,
     inbox: Receiver<Order>,
     woken: UnixStream,
-    link: Option<PathBuf>,
-    pty: Option<Pty>,
+    place: Place,
+    outlet: Option<Outlet>,
 }
 
 impl<W: Wire> Worker<W> {
@@ -179,7 +203,7 @@ impl<W: Wire> Worker<W> {
             let next = self.send_due();
             if self.wait(next).is_err() {
                 // A broken terminal is a pulled cable; a broken wait would be a busy loop.
-                if self.pty.take().is_none() {
+                if self.outlet.take().is_none() {
                     return;
                 }
             }
@@ -192,7 +216,7 @@ impl<W: Wire> Worker<W> {
             match order {
                 Order::Stop => return false,
                 Order::Unplug(done) => {
-                    self.pty = None;
+                    self.outlet = None;
                     done.send(Ok(())).ok();
                 }
                 Order::Plug(done) => {
@@ -204,10 +228,10 @@ impl<W: Wire> Worker<W> {
     }
 
     fn plug(&mut self) -> io::Result<()> {
-        if self.pty.is_none() {
-            let pty = Pty::open(self.link.as_deref())?;
-            *locked(&self.shared.path) = pty.path().to_path_buf();
-            self.pty = Some(pty);
+        if self.outlet.is_none() {
+            let outlet = Outlet::open(&self.place)?;
+            *locked(&self.shared.path) = outlet.name();
+            self.outlet = Some(outlet);
         }
         Ok(())
     }
@@ -217,8 +241,8 @@ impl<W: Wire> Worker<W> {
         let mut wire = locked(&self.shared.wire);
         while let Some(output) = wire.poll_output(self.shared.clock.now()) {
             // With the cable out, replies go nowhere.
-            if self.pty.as_ref().is_some_and(|pty| pty.write(&output.bytes).is_err()) {
-                self.pty = None;
+            if self.outlet.as_mut().is_some_and(|outlet| outlet.write(&output.bytes).is_err()) {
+                self.outlet = None;
             }
         }
         wire.poll_timeout()
@@ -226,29 +250,26 @@ impl<W: Wire> Worker<W> {
 
     /// Waits for bytes, for an order, or for `next`, and feeds the bytes to the wire.
     fn wait(&mut self, next: Option<Duration>) -> io::Result<()> {
-        let left = next.map(|due| due.saturating_sub(self.shared.clock.now()));
+        let left = next.map(|due| self.shared.clock.wait(due));
         let timeout = left.map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
         let mut fds = vec![PollFd::new(&self.woken, PollFlags::IN)];
-        if let Some(pty) = &self.pty {
-            fds.push(PollFd::from_borrowed_fd(pty.as_fd(), PollFlags::IN));
+        if let Some(outlet) = &self.outlet {
+            outlet.watch(&mut fds);
         }
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let readable = fds.get(1).map(PollFd::revents).unwrap_or(PollFlags::empty());
+        let events = fds.get(1).map(PollFd::revents).unwrap_or(PollFlags::empty());
         while matches!((&self.woken).read(&mut [0; 64]), Ok(1..)) {}
-        let Some(pty) = &self.pty else { return Ok(()) };
-        if readable.is_empty() {
-            return Ok(());
-        }
+        let Some(outlet) = &mut self.outlet else { return Ok(()) };
         let mut buffer = [0; READ_BYTES];
-        let length = pty.read(&mut buffer)?;
-        if length == 0 && !readable.contains(PollFlags::IN) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let length = outlet.read(&mut buffer, events)?;
+        if length == 0 {
+            return Ok(());
         }
         locked(&self.shared.wire).handle_bytes(&buffer[..length], self.shared.clock.now(), unix_ms());
         Ok(())

@@ -6,7 +6,7 @@
 //!
 //! Pure, in virtual time (time, bytes and seeds are arguments): [`dlt645`], [`appliance`], [`meter`], [`bus`],
 //! [`house`], [`insteon`], [`mains`], [`scenario`]. With I/O: [`pty`] (a pseudo terminal) and [`front`] (a thread that puts a [`Wire`] behind
-//! one).
+//! one, or behind a TCP port).
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,7 +41,7 @@ pub use bus::{Bus, Output, Recorded};
 pub use dlt645::{Address, Password};
 pub use fault::Fault;
 pub use figures::Figures;
-pub use front::Front;
+pub use front::{Front, Outlet};
 pub use house::{House, demo_house};
 pub use insteon::{Plm, demo_insteon};
 pub use meter::{Closing, Meter};

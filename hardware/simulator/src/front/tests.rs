@@ -1,11 +1,13 @@
 //! A real pseudo terminal, opened by its path as a gateway does.
 
 use super::*;
+use crate::Pty;
 use crate::fault::Fault;
 use crate::house::demo_house;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use std::fs;
+use std::path::Path;
 
 /// Much longer than any reply takes; only a broken front waits this long.
 const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
@@ -150,4 +152,43 @@ fn a_modem_behind_the_port_answers_and_tells_of_its_buttons() {
     assert_eq!(front.requests()[0].frame(), status);
     assert!(front.with(|plm| plm.press(crate::insteon::Id([0x1A, 0x77, 0x7B]), 1)));
     assert_eq!(receive(&port, 11)[9], 0x13);
+}
+
+#[test]
+fn a_tcp_port_serves_one_program_after_the_other_and_again_after_the_cable_was_out() {
+    use std::net::TcpStream;
+    let any = "127.0.0.1:0".parse().unwrap();
+    let front = Front::start(Bus::new(1, demo_house(1)), Outlet::listen(any).unwrap()).unwrap();
+    let name = front.path().display().to_string();
+    let ask = || {
+        let mut stream = TcpStream::connect(name.strip_prefix("tcp://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(&ASK).unwrap();
+        let mut reply = [0; CLOSED.len()];
+        stream.read_exact(&mut reply).unwrap();
+        (stream, reply)
+    };
+    let (mut first, reply) = ask();
+    assert_eq!(reply, CLOSED);
+    assert_eq!(ask().1, CLOSED, "the newer one has the wire");
+    assert_eq!(first.read(&mut [0; 1]).unwrap(), 0, "and the older one is told");
+    drop(first);
+    front.unplug().unwrap();
+    assert!(TcpStream::connect(name.strip_prefix("tcp://").unwrap()).is_err());
+    front.plug().unwrap();
+    assert_eq!(ask().1, CLOSED);
+}
+
+#[test]
+fn a_fast_house_lives_through_many_hours_in_an_instant() {
+    let text = crate::scenario::HOUSEHOLD;
+    let scenario = crate::scenario::Scenario::parse(text).unwrap().with_sockets(1);
+    let house = crate::mains::House::new(&scenario);
+    let front = Front::start_at(house, Pty::open(None).unwrap(), 1_000.0).unwrap();
+    let port = open(&front.path());
+    let mut heard = Vec::new();
+    while front.with(|house| house.now_us()) < 120_000_000 {
+        heard.extend(receive(&port, 1));
+    }
+    assert!(heard.len() > 50, "its HELLO, and a socket that asks to join: {heard:02x?}");
 }

@@ -15,6 +15,8 @@
 //! ```
 
 pub mod csma;
+mod host;
+mod house;
 mod line;
 pub mod modem;
 mod noise;
@@ -23,8 +25,11 @@ mod reception;
 mod slots;
 mod wiring;
 
+pub use host::{Host, HostStats};
+pub use house::{BadMemory, House, Memory, Move, Overheard, Station};
 pub use line::{Delivery, FRAME_BYTES_MAX, Line, Refused, Setup, Stats, Truth, dealt_phases};
 pub use noise::{Noise, Shape, Source};
 pub use phy::Phy;
+pub use plugline_socket::{Counts, Led, Membership};
 pub use slots::Slots;
 pub use wiring::{LEVEL, Node, Phase, Rule, Wiring};

@@ -7,7 +7,7 @@
 //! The caller advances the [`Line`] first, hands over what came to the modem's node, then calls
 //! [`Modem::handle_timeout`] and drains [`Modem::poll_event`].
 
-mod clock;
+pub(crate) mod clock;
 mod sulk;
 
 use std::collections::VecDeque;
@@ -224,6 +224,42 @@ impl Modem {
     #[must_use]
     pub fn stats(&self) -> ModemStats {
         self.stats
+    }
+
+    /// Whether it hears its host: it neither boots nor hangs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// Requests that wait.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Requests that it keeps at once.
+    #[must_use]
+    pub fn queue_max(&self) -> usize {
+        self.setup.queue_max
+    }
+
+    /// Whether it adds and takes off the CRC of frames.
+    #[must_use]
+    pub fn has_crc(&self) -> bool {
+        self.setup.crc
+    }
+
+    /// Takes a request out of the queue; `false` if it does not wait there. Nothing is told about it.
+    pub fn cancel(&mut self, id: u32) -> bool {
+        let before = self.queue.len();
+        self.queue.retain(|request| request.id != id);
+        self.queue.len() < before
+    }
+
+    /// Takes all requests out of the queue. What is on the wire goes to its end.
+    pub fn cancel_all(&mut self) {
+        self.queue.clear();
     }
 
     /// Asks it to send. The answer is a confirm, or none if it does not listen.

@@ -138,6 +138,24 @@ impl Wiring {
         self
     }
 
+    /// Puts one more node behind the others, as far from each of them as from every other.
+    #[must_use]
+    pub fn with_node(self, phase: Phase, attenuation_cdb: u16) -> Self {
+        let (old, nodes) = (self.len(), self.len() + 1);
+        let mut wider = Self {
+            phases: [&self.phases[..], &[phase]].concat(),
+            attenuation: vec![0; nodes * nodes],
+            extra_noise: [&self.extra_noise[..], &[0]].concat(),
+        };
+        for a in 0..old {
+            for b in 0..a {
+                wider.set(a, b, self.attenuation[a * old + b]);
+            }
+            wider.set(a, old, attenuation_cdb);
+        }
+        wider
+    }
+
     /// How many nodes there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -202,6 +220,15 @@ mod tests {
         let wiring = Wiring::new(&[Phase::L1; 61], &LEVEL, 1).with_hidden(200_000, 7);
         assert_eq!(wiring.hidden_ppm(11_000), 200_000, "354 of 1770 pairs");
         assert!((1..61).all(|node| wiring.attenuation_cdb(0, node) == Some(3_500)));
+    }
+
+    #[test]
+    fn one_more_node_changes_nothing_between_the_others() {
+        let (before, after) = (house(20, 5), house(20, 5).with_node(Phase::L2, 4_500));
+        let pairs = (0..20).flat_map(|a| (0..20).map(move |b| (a, b)));
+        assert!(pairs.clone().all(|(a, b)| before.attenuation_cdb(a, b) == after.attenuation_cdb(a, b)));
+        assert!((0..20).all(|node| after.attenuation_cdb(20, node) == Some(4_500)));
+        assert_eq!((after.len(), after.phase(20), after.phase(7)), (21, Phase::L2, before.phase(7)));
     }
 
     #[test]
