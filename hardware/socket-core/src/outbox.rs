@@ -338,7 +338,7 @@ mod tests {
         }
     }
 
-    // [PLG-3.4-1]
+    // [PLG-3.4-1] [PLG-3.4-2]
     #[test]
     fn a_frame_has_its_crc_where_the_bearer_has_no_check() {
         let mut outbox = Outbox::new();
