@@ -322,7 +322,7 @@ mod tests {
             Ok(&out[..3])
         }));
         outbox.contend(NOW, false);
-        (outbox, Random::new([1, 2, 3, 4], 0))
+        (outbox, Random::new([1, 2, 3, 4, 5, 6, 7, 8]))
     }
 
     /// Lets time go on from alarm to alarm until a frame comes; gives when.
@@ -373,7 +373,7 @@ mod tests {
         let mut waits = std::collections::BTreeSet::new();
         for seed in 0..200 {
             let (mut outbox, _) = contending();
-            let mut random = Random::new([seed, 2, 3, 4], 0);
+            let mut random = Random::new([seed, 2, 3, 4, 5, 6, 7, 8]);
             outbox.heard(NOW + 3_000, false);
             waits.insert(next_start(&mut outbox, &mut random) - NOW - 3_000 - 4_000);
         }

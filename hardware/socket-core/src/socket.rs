@@ -10,17 +10,18 @@ use plugline_protocol::{Eui64, MINOR_VERSION, NetworkId, ShortAddress};
 
 use crate::clock::{Clock, Minutes};
 use crate::counts::Counts;
-use crate::log::{Held, Log};
+use crate::log::Log;
 use crate::meter::Meter;
 use crate::outbox::{Lane, Outbox};
 use crate::panel::{Button, Touch};
-use crate::random::Random;
+use crate::random::{Draws, Random};
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::time::{Alarm, LAST_US, ms};
-use crate::{Board, Led, Limits, Options, SETTINGS_LEN, Sample, Transmit, Transmitted};
+use crate::{Board, Led, Limits, Options, Sample, Transmit, Transmitted};
 
 mod command;
+mod memory;
 mod receive;
 mod report;
 
@@ -28,10 +29,6 @@ use report::{News, Reports};
 
 /// A JOIN-UP is not begun with a nonce that would be too old for its answer.
 const JOIN_ANSWER_MS: u32 = 2_000;
-/// Pages of the settings; the journal has the others.
-const SETTINGS_PAGES: usize = 2;
-/// Octets of a journal record: energy, relay and minute.
-const JOURNAL_LEN: usize = 16;
 /// Answers that need a counter want it without a wait for the board: the ceiling is raised this much ahead of need.
 const CEILING_AHEAD: u32 = 64;
 
@@ -107,9 +104,12 @@ pub struct Socket<B> {
     settings: Settings,
     /// The board did not take the settings: nothing is sent that could need them.
     fault: bool,
+    /// Its life began: what a start writes is written.
+    alive: bool,
     /// Import and export as the journal has them.
     stored: Option<(u32, u32)>,
     now_us: u64,
+    draws: Draws,
     random: Random,
     clock: Clock,
     meter: Meter,
@@ -138,7 +138,8 @@ pub struct Socket<B> {
 }
 
 impl<B: Board> Socket<B> {
-    /// Starts with what the board has. `entropy` is 128 fresh random bits: noise of a converter, a generator of the
+    /// Starts with what the board has; what a start writes is written at the first `handle_…`, which is due at once.
+    /// `entropy` is 128 fresh random bits: noise of a converter, a generator of the
     /// chip; the nonces of joining come from it.
     #[must_use]
     #[inline(never)] // the caller's stack holds the socket once
@@ -151,9 +152,11 @@ impl<B: Board> Socket<B> {
             journal: Log::EMPTY,
             settings: Settings::default(),
             fault: false,
+            alive: false,
             stored: None,
             now_us,
-            random: Random::new(entropy, 0),
+            draws: Draws::new(entropy),
+            random: Random::new([0; 8]),
             clock: Clock::new(now_us),
             meter: Meter::default(),
             relay: Relay::default(),
@@ -176,7 +179,6 @@ impl<B: Board> Socket<B> {
         };
         let known = socket.recall_settings();
         socket.recall_journal(known, start);
-        socket.begin_life();
         socket
     }
 
@@ -260,6 +262,9 @@ impl<B: Board> Socket<B> {
     /// When [`Self::handle_timeout`] is to be called, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> u64 {
+        if !self.alive {
+            return self.now_us;
+        }
         let mut next = self.outbox.alarm().min(self.button.alarm());
         for alarm in [self.commit, self.identify, self.leave, self.restart] {
             next = next.min(alarm);
@@ -333,37 +338,14 @@ impl<B: Board> Socket<B> {
     }
 }
 
-/// The start. Not inlined: what each step has on the stack is gone before the next one, and the socket is built in its
-/// place.
+/// The start.
 impl<B: Board> Socket<B> {
-    /// `true` when the board had settings.
-    #[inline(never)]
-    fn recall_settings(&mut self) -> bool {
-        let mut record = [0; SETTINGS_LEN];
-        let (log, held) = Log::open(&self.board, 0, SETTINGS_PAGES, &mut record);
-        self.settings_log = log;
-        let damaged = held == Held::Damaged;
-        held != Held::Nothing && self.settings.restore(Log::body(&record), self.factory.eui, damaged)
-    }
-
-    #[inline(never)]
-    fn recall_journal(&mut self, known: bool, start: Start) {
-        let mut record = [0; JOURNAL_LEN];
-        let (log, held) = Log::open(&self.board, SETTINGS_PAGES, B::PAGES - SETTINGS_PAGES, &mut record);
-        self.journal = log;
-        let kept = Kept::of(Log::body(&record)).filter(|_| held != Held::Nothing);
-        if known && kept.is_none() {
-            self.reports = Reports::new(News::BOOTED.with(News::ENERGY_RESET));
-        }
-        let (import, export) = kept.as_ref().map_or((0, 0), |kept| (kept.import, kept.export));
-        self.meter.restore(import, export, self.factory.capabilities.export);
-        self.relay = Relay::restored(kept.map(|kept| kept.relay), self.settings.options.power_on, start);
-    }
-
+    /// Not in [`Self::new`], whose stack holds the socket twice. Not inlined: its own is gone when work begins.
     #[inline(never)]
     fn begin_life(&mut self) {
-        self.settings.starts = self.settings.starts.saturating_add(1);
-        self.random.stir(self.settings.starts);
+        self.alive = true;
+        self.draws.begin(self.settings.starts);
+        self.random = Random::new(self.draws.nonce());
         self.hold_us = self.now_us + ms(self.random.up_to(POWER_UP_WAIT_MAX_MS));
         self.join = Alarm::at(self.hold_us);
         self.commit = pending_until(&self.settings, self.now_us);
@@ -379,6 +361,9 @@ impl<B: Board> Socket<B> {
 impl<B: Board> Socket<B> {
     fn begin(&mut self, now_us: u64) {
         self.now_us = self.now_us.max(now_us.min(LAST_US));
+        if !self.alive {
+            self.begin_life();
+        }
         self.turn_minutes();
     }
 
@@ -437,9 +422,9 @@ impl<B: Board> Socket<B> {
         let now_us = self.now_us;
         let life_us = ms(JOIN_ATTEMPT_MS - JOIN_ANSWER_MS);
         self.attempt.take_if(|attempt| now_us.saturating_sub(attempt.since_us) >= life_us);
-        let random = &mut self.random;
+        let draws = &mut self.draws;
         let Attempt { nonce, .. } =
-            *self.attempt.get_or_insert_with(|| Attempt { nonce: random.nonce(), since_us: now_us });
+            *self.attempt.get_or_insert_with(|| Attempt { nonce: draws.nonce(), since_us: now_us });
         let Factory { eui, hardware, capabilities, .. } = self.factory;
         let up = JoinUp { eui, minor: MINOR_VERSION, capabilities, hardware, nonce };
         let install = &self.factory.install_key;
@@ -502,63 +487,11 @@ impl<B: Board> Socket<B> {
             Led::Off
         }
     }
-
-    /// Writes the settings; `true` when the board has them.
-    fn save(&mut self) -> bool {
-        let mut record = [0; SETTINGS_LEN];
-        self.settings.write(!self.leave.is_set(), Log::body_mut(&mut record));
-        self.fault = !self.settings_log.append(&mut self.board, &mut record);
-        !self.fault
-    }
-
-    /// Writes energy and relay to the journal.
-    fn store_energy(&mut self) {
-        let (import, export) = self.meter.registers();
-        let kept = Kept { import, export, minute: self.clock.minute(), relay: self.relay };
-        let mut record = [0; JOURNAL_LEN];
-        Log::body_mut(&mut record).copy_from_slice(&kept.octets());
-        let stored = self.journal.append(&mut self.board, &mut record);
-        self.stored = stored.then_some((import, export));
-    }
-
-    /// The journal has the registers as they are now. What is told was stored before.
-    fn stored_energy(&mut self) -> bool {
-        if self.stored != Some(self.meter.registers()) {
-            self.store_energy();
-        }
-        self.stored.is_some()
-    }
 }
 
 fn pending_until(settings: &Settings, now_us: u64) -> Alarm {
     match &settings.place {
         Some(place) if !place.committed => Alarm::at(now_us + ms(JOIN_COMMIT_MS)),
         Some(_) | None => Alarm::OFF,
-    }
-}
-
-/// The body of a journal record: one interval reading, and all that a start needs to know of energy and relay.
-struct Kept {
-    import: u32,
-    export: u32,
-    minute: u8,
-    relay: Relay,
-}
-
-impl Kept {
-    fn octets(&self) -> [u8; 10] {
-        let [i0, i1, i2, i3] = self.import.to_be_bytes();
-        let [e0, e1, e2, e3] = self.export.to_be_bytes();
-        [i0, i1, i2, i3, e0, e1, e2, e3, self.minute, self.relay.octet()]
-    }
-
-    fn of(body: &[u8]) -> Option<Self> {
-        let [i0, i1, i2, i3, e0, e1, e2, e3, minute, relay] = *body.first_chunk()?;
-        Some(Self {
-            import: u32::from_be_bytes([i0, i1, i2, i3]),
-            export: u32::from_be_bytes([e0, e1, e2, e3]),
-            minute,
-            relay: Relay::of(relay),
-        })
     }
 }

@@ -39,6 +39,14 @@ impl Key {
         mac.finalize().into_bytes().into()
     }
 
+    /// Eight octets that nobody can foresee who does not know this key: nonces, drawn from a key of fresh random bits
+    /// that is for nothing else. The same number gives the same octets.
+    #[must_use]
+    pub fn draw(&self, number: u32) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = self.cmac(&[&[8], &number.to_be_bytes()]);
+        [a, b, c, d, e, f, g, h]
+    }
+
     fn derive(&self, label: &str, who: &Identity, nonces: &Nonces) -> Self {
         let (network, short) = (who.network.0.to_be_bytes(), who.short.0.to_be_bytes());
         Self(self.cmac(&[

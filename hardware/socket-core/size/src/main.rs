@@ -7,10 +7,10 @@ use core::hint::black_box;
 
 use cortex_m_rt::entry;
 use panic_halt as _;
+use plugline_protocol::Eui64;
 use plugline_protocol::messages::Capabilities;
 use plugline_protocol::security::Key;
 use plugline_protocol::timing::LineRate;
-use plugline_protocol::Eui64;
 use plugline_socket::{Board, Factory, Limits, Output, Sample, Socket, Start, Transmitted};
 
 struct Flash;
@@ -77,7 +77,8 @@ fn turn(socket: &mut Socket<Flash>, frame: &[u8]) {
 
 #[entry]
 fn main() -> ! {
-    let mut socket = Socket::new(factory(), Flash, black_box(Start::PowerOn), black_box([1, 2, 3, 4]), black_box(0));
+    let mut socket =
+        Socket::new(factory(), Flash, black_box(Start::PowerOn), black_box([1, 2, 3, 4]), black_box(0));
     let frame = black_box([0_u8; 128]);
     loop {
         turn(&mut socket, &frame);

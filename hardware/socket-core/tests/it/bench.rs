@@ -82,6 +82,7 @@ impl Bench {
             metered_us: 0,
             ending: None,
         };
+        bench.socket.handle_timeout(0);
         bench.drain();
         bench
     }

@@ -11,3 +11,10 @@ mod reports;
 mod testing;
 
 use plugline_socket::Board;
+
+#[test]
+fn a_socket_takes_about_a_kilobyte() {
+    let octets = size_of::<plugline_socket::Socket<testing::Flash>>() - size_of::<testing::Flash>();
+    println!("{octets} octets without its board, on a machine of {} bits", usize::BITS);
+    assert!((512..=1_200).contains(&octets), "{octets}");
+}
