@@ -134,7 +134,7 @@ pub fn joining(line: &LineName, window: &JoiningWindow) -> Value {
 #[must_use]
 pub fn about_line(health: &LineHealth) -> Value {
     let Joins { by_call, by_button, by_address, by_label } = health.joins;
-    let ways = [(by_call, "call"), (by_button, "button"), (by_address || by_label, "code")];
+    let ways = [(by_call, "call"), (by_button, "button"), (by_address, "code"), (by_label, "label")];
     let ways: Vec<&str> = ways.into_iter().filter(|(able, _)| *able).map(|(_, way)| way).collect();
     let options: Map<String, Value> = health
         .options

@@ -38,8 +38,13 @@ fn foreign(lines: &Value) -> String {
     let mut told = String::new();
     for (line, about) in lines.as_object().into_iter().flatten() {
         let heard = about["foreign"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        // Keys are on the label; an address alone lets nobody in.
+        let by_label = about["joins"].as_array().is_some_and(|ways| ways.iter().any(|way| way == "label"));
         for address in heard.map(printable) {
-            told.push_str(&format!("heard and not added: plugline add {line} {address}\n"));
+            told.push_str(&match by_label {
+                true => format!("asks to join: {address}; plugline join {line} --code CODE-ON-ITS-LABEL\n"),
+                false => format!("heard and not added: plugline add {line} {address}\n"),
+            });
         }
     }
     told
@@ -95,6 +100,8 @@ mod tests {
     fn who_is_heard_and_not_added_is_told_with_the_way_to_add_it() {
         let lines = json!({ "insteon": { "foreign": ["2c0d11"] }, "dlt645": { "foreign": [] } });
         assert_eq!(foreign(&lines), "heard and not added: plugline add insteon 2c0d11\n");
+        let lines = json!({ "cellar": { "foreign": ["02a0"], "joins": ["label"] } });
+        assert_eq!(foreign(&lines), "asks to join: 02a0; plugline join cellar --code CODE-ON-ITS-LABEL\n");
     }
 
     #[test]

@@ -63,7 +63,7 @@ kinds! {
     NAME_TAKEN = "name-taken" 409 "A device has this name already"
         "Names are for people and must tell devices apart."
     NO_JOINING = "no-joining" 409 "Devices do not join this line that way"
-        "GET /v1/gateway tells for each line how devices come to it (`joins`): `call`, `button`, `code`. Any line takes POST /v1/devices."
+        "GET /v1/gateway tells for each line how devices come to it (`joins`): `call`, `button`, `code`, `label`. Any line takes POST /v1/devices."
     FEWER_CAPABILITIES = "fewer-capabilities" 409 "The new hardware can do less"
         "Replacing keeps what others rely on: relay and quantities. Add the hardware as a device of its own instead."
     IN_CONFIGURATION = "in-configuration" 409 "The device stands in the configuration"
