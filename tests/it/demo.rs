@@ -30,7 +30,7 @@ impl Demo {
         let line: Value = serde_json::from_str(&line).expect("the first line is JSON");
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {line}")).to_owned();
         let serial = line["serial"].as_array().expect("a list");
-        assert_eq!(serial.len(), 2, "{line}");
+        assert_eq!(serial.len(), 3, "{line}");
         assert!(serial.iter().all(|port| Path::new(&text(port)).exists()), "{line}");
         Self { program, http: text(&line["http"]), mqtt: text(&line["mqtt"]), state: text(&line["state"]) }
     }
