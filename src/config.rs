@@ -45,6 +45,9 @@ pub struct Config {
     pub lines: Vec<LineConfig>,
     /// Registry, log, everything that is kept.
     pub store_dir: PathBuf,
+    /// How many times as fast as the clock the gateway lives: 1, but for demonstrations on a simulated house that is
+    /// as fast. No file can set it.
+    pub speed: f64,
 }
 
 /// Reads a file that the configuration names.
@@ -136,6 +139,7 @@ impl Config {
             mqtt: mqtt_settings(&context, &file.mqtt)?,
             lines: lines(&context, &file.line)?,
             store_dir: file.store.dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            speed: 1.0,
         })
     }
 }

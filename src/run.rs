@@ -46,29 +46,46 @@ const REPLAY_PAGE: usize = 4096;
 /// Both clocks.
 struct Clock {
     start: std::time::Instant,
+    start_unix_ms: i64,
+    /// See [`Config::speed`].
+    speed: f64,
     /// The commit that this program was built from was made then; a clock before it is wrong for sure.
     committed_unix_ms: i64,
 }
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the event loop reads the clock; everybody else is told")]
-    fn new() -> Self {
+    fn new(speed: f64) -> Self {
         let committed_unix_s: i64 = env!("PLUGLINE_COMMITTED_UNIX_S").parse().unwrap_or(0);
-        Self { start: std::time::Instant::now(), committed_unix_ms: committed_unix_s * 1000 }
+        let start = std::time::Instant::now();
+        Self { start, start_unix_ms: wall_ms(), speed, committed_unix_ms: committed_unix_s * 1000 }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the event loop reads the clock; everybody else is told")]
     fn now(&self) -> Now {
-        let since_epoch =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        let synchronised = unix_ms >= self.committed_unix_ms;
-        Now { mono: Moment(self.start.elapsed()), unix_ms, synchronised }
+        let real = self.start.elapsed();
+        let (mono, unix_ms) = if self.is_real() {
+            (real, wall_ms())
+        } else {
+            let lived = real.mul_f64(self.speed);
+            (lived, self.start_unix_ms + i64::try_from(lived.as_millis()).unwrap_or(i64::MAX))
+        };
+        Now { mono: Moment(mono), unix_ms, synchronised: unix_ms >= self.committed_unix_ms }
     }
 
     fn instant(&self, moment: Moment) -> Instant {
-        Instant::from_std(self.start + moment.0)
+        let real = if self.is_real() { moment.0 } else { moment.0.div_f64(self.speed) };
+        Instant::from_std(self.start + real)
     }
+
+    fn is_real(&self) -> bool {
+        (self.speed - 1.0).abs() < f64::EPSILON
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the event loop reads the clock; everybody else is told")]
+fn wall_ms() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Where a running gateway is reached.
@@ -90,7 +107,7 @@ pub async fn run(
     ready: oneshot::Sender<Addresses>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let clock = Clock::new();
+    let clock = Clock::new(config.speed);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).context("the system gives no randomness")?;
     let listener = listen(config.http_listen).await?;

@@ -1,5 +1,5 @@
-//! `plugline demo`: simulated meters and INSTEON devices behind real ptys, the whole gateway in front of them, a broker
-//! of its own.
+//! `plugline demo`: a simulated house of Plugline sockets, meters and INSTEON devices behind real ptys, the whole gateway
+//! in front of them, a broker of its own.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -8,11 +8,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
+use plugline_simulator::scenario::Scenario;
 use tokio::sync::oneshot;
 
+use crate::cli::client::Client;
 use crate::cli::gateway::told_to_stop;
+use crate::cli::hands;
+use crate::cli::simulate::{HouseArguments, obey_for_ever};
 use crate::config::Config;
 use crate::run::Addresses;
 
@@ -23,6 +28,19 @@ use scene::Scene;
 /// Where the API and the broker listen when nobody says and the port is free.
 const HTTP_PORT: u16 = 8480;
 const MQTT_PORT: u16 = 1883;
+
+/// Sockets that join by themselves, unless told otherwise; one more waits for its label to be typed.
+const SOCKETS: u16 = 20;
+const SOCKETS_MAX: u16 = 500;
+
+/// The line of the sockets.
+const LINE: &str = "plugline";
+
+/// How often is looked whether all sockets have joined.
+const LOOK_PERIOD: Duration = Duration::from_secs(2);
+
+/// Above this the modem's answers would come too late by the demo's own clock.
+const SPEED_MAX: f64 = 20.0;
 
 /// Name of the abstract socket that the demo with the usual ports holds; it goes with its program.
 const USUAL_PORTS: &str = "plugline-demo";
@@ -39,9 +57,19 @@ pub struct Arguments {
     /// Keep everything in this folder and go on from there at the next start [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    house: HouseArguments,
+    /// Everything lives so many times as fast as the clock, 1 … 20: an hour in six minutes at 10
+    #[arg(long, value_name = "TIMES", default_value_t = 1.0, value_parser = speed, conflicts_with = "state")]
+    speed: f64,
     /// Print the addresses as one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| format!("wanted 1 … {SPEED_MAX}"))?;
+    if (1.0..=SPEED_MAX).contains(&speed) { Ok(speed) } else { Err(format!("wanted 1 … {SPEED_MAX}")) }
 }
 
 /// A folder that goes with its value, unless it is somebody's own.
@@ -86,23 +114,25 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // First of all, so that a signal during the start is no kill that leaves the folder behind.
     let stop = told_to_stop()?;
     let state = StateFolder::make(arguments.state)?;
-    let scene = Scene::start(&state.path).context("the simulated devices")?;
+    let scenario = scenario(&arguments.house)?;
+    let scene = Scene::start(&state.path, &scenario, arguments.speed).context("the simulated devices")?;
     let ports = Ports::choose();
-    let config = configuration(&state.path, &scene, &ports, (arguments.http, arguments.mqtt.as_deref()))?;
+    let mut config = configuration(&state.path, &scene, &ports, (arguments.http, arguments.mqtt.as_deref()))?;
+    config.speed = arguments.speed;
     let (ready, up) = oneshot::channel();
-    let serial = scene.ports();
-    let (state_path, json) = (state.path.clone(), arguments.json);
-    let announced = tokio::spawn(async move {
-        match up.await {
-            Ok(addresses) => announce(&addresses, &serial, &state_path, json),
-            Err(_) => Ok(()),
+    let mut talked = Ok(());
+    // Whoever types `quit` ends it as Ctrl-C does; so does a reader of the output who has gone.
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            result = talk(&scene, up, &state.path, arguments.json) => talked = result,
         }
-    });
+    };
     tokio::select! {
         ended = crate::run::run(config, ready, stop) => ended?,
         () = scene.save_for_ever() => {}
     }
-    announced.await??;
+    talked?;
     scene.save()?;
     // The ports go before their folder does.
     drop(scene);
@@ -153,36 +183,117 @@ impl Ports {
     }
 }
 
-fn announce(addresses: &Addresses, serial: &[PathBuf], state: &Path, json: bool) -> io::Result<()> {
-    let http = format!("http://{}", addresses.http);
-    let mut out = io::stdout().lock();
+/// The house of the arguments, and one socket more.
+fn scenario(house: &HouseArguments) -> anyhow::Result<Scenario> {
+    let sockets = house.sockets.unwrap_or(SOCKETS);
+    if sockets > SOCKETS_MAX {
+        anyhow::bail!("--sockets {sockets}: wanted 1 … {SOCKETS_MAX}");
+    }
+    let house = HouseArguments { sockets: Some(sockets + 1), ..house.clone() };
+    house.scenario("household")
+}
+
+/// Says where everything is, lets the sockets in, and does what is typed until somebody types `quit`.
+async fn talk(
+    scene: &Scene,
+    up: oneshot::Receiver<Addresses>,
+    state: &Path,
+    json: bool,
+) -> anyhow::Result<()> {
+    let Ok(addresses) = up.await else { return std::future::pending().await };
+    let (number, name, label) = scene.spare();
+    let told = Told { addresses: &addresses, scene, state, spare: (number, &name, &label) };
     if json {
-        let serial: Vec<String> = serial.iter().map(|path| path.display().to_string()).collect();
+        told.as_json()?
+    } else {
+        told.as_text()?
+    }
+    let client = Client::new(&format!("http://{}", addresses.http))?;
+    tokio::select! {
+        () = let_in(scene, &client) => unreachable!("it waits at its end"),
+        ended = obey_for_ever(&scene.sockets) => Ok(ended?),
+    }
+}
+
+/// Holds the door open until all sockets with known labels are in, beside what other windows people open.
+async fn let_in(scene: &Scene, client: &Client) {
+    let all = scene.expected();
+    let mut opened = false;
+    let mut turns = tokio::time::interval(LOOK_PERIOD);
+    loop {
+        turns.tick().await;
+        let Ok(window) = window(client).await else { continue };
+        let done = scene.joined() >= all;
+        let ours = window.as_ref().is_some_and(|window| window["code"].is_null());
+        if done && opened && ours {
+            let _ = client.delete(&format!("/v1/joining?line={LINE}")).await;
+        }
+        if done {
+            break;
+        }
+        if window.is_none() {
+            let body = serde_json::json!({ "line": LINE, "seconds": 600 });
+            opened = client.post("/v1/joining", &body, Duration::ZERO).await.is_ok();
+        }
+    }
+    std::future::pending().await
+}
+
+/// The open window of the Plugline line, if there is one.
+async fn window(client: &Client) -> anyhow::Result<Option<serde_json::Value>> {
+    let windows = client.get(&format!("/v1/joining?line={LINE}"), Duration::ZERO).await?.good()?;
+    Ok(windows["joining"].as_array().and_then(|all| all.iter().find(|one| one["open"] == true)).cloned())
+}
+
+/// What is told once everything runs.
+struct Told<'a> {
+    addresses: &'a Addresses,
+    scene: &'a Scene,
+    state: &'a Path,
+    /// Number, name and label of the socket that nobody has let in.
+    spare: (usize, &'a str, &'a str),
+}
+
+impl Told<'_> {
+    fn as_json(&self) -> io::Result<()> {
+        let serial: Vec<String> = self.scene.ports().iter().map(|path| path.display().to_string()).collect();
         let line = serde_json::json!({
-            "http": http, "mqtt": addresses.mqtt, "serial": serial,
-            "state": state.display().to_string(),
+            "http": format!("http://{}", self.addresses.http), "mqtt": self.addresses.mqtt, "serial": serial,
+            "state": self.state.display().to_string(), "sockets": self.scene.expected(), "label": self.spare.2,
         });
+        let mut out = io::stdout().lock();
         writeln!(out, "{line}")?;
-        return out.flush();
+        out.flush()
     }
-    let (_, place) = addresses.mqtt.split_once("://").unwrap_or_default();
-    let (host, port) = place.rsplit_once(':').unwrap_or_default();
-    writeln!(out, "A house with three simulated DL/T 645 meters, and with two outlets, a dual outlet and")?;
-    writeln!(out, "an energy meter of INSTEON, is running.\n")?;
-    writeln!(out, "  HTTP    {http}")?;
-    writeln!(out, "  MQTT    {}", addresses.mqtt)?;
-    for path in serial {
-        writeln!(out, "  serial  {}", path.display())?;
+
+    fn as_text(&self) -> io::Result<()> {
+        let (number, name, label) = self.spare;
+        let http = format!("http://{}", self.addresses.http);
+        let (_, place) = self.addresses.mqtt.split_once("://").unwrap_or_default();
+        let (host, port) = place.rsplit_once(':').unwrap_or_default();
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "A house is running: {} sockets on a simulated Plugline line (they join within a minute or so),\n\
+             three DL/T 645 meters, and two outlets, a dual outlet and an energy meter of INSTEON.\n",
+            self.scene.expected()
+        )?;
+        writeln!(out, "  HTTP    {http}")?;
+        writeln!(out, "  MQTT    {}", self.addresses.mqtt)?;
+        self.scene.ports().iter().try_for_each(|path| writeln!(out, "  serial  {}", path.display()))?;
+        writeln!(out, "  state   {}\n", self.state.display())?;
+        writeln!(out, "Try, in another terminal:\n")?;
+        writeln!(out, "  curl -N -H 'Accept: text/event-stream' '{http}/v1/events'")?;
+        writeln!(out, "  mosquitto_sub -h {host} -p {port} -v -t 'plugline/#'")?;
+        writeln!(
+            out,
+            "  curl -X POST '{http}/v1/devices/dlt645_000000004711/commands?wait=10' \\\n    \
+             -H 'Content-Type: application/json' -d '{{\"command\":\"switch\",\"args\":{{\"on\":false}}}}'\n"
+        )?;
+        writeln!(out, "Socket {number} ({name}) asks to be let in, and nobody has typed its label yet:\n")?;
+        writeln!(out, "  plugline join --url {http} --code {label}\n")?;
+        writeln!(out, "What can be done to the sockets, typed here:\n\n{}\n", hands::HELP)?;
+        writeln!(out, "Ctrl-C ends it.")?;
+        out.flush()
     }
-    writeln!(out, "  state   {}\n", state.display())?;
-    writeln!(out, "Try, in another terminal:\n")?;
-    writeln!(out, "  curl -N -H 'Accept: text/event-stream' '{http}/v1/events'")?;
-    writeln!(out, "  mosquitto_sub -h {host} -p {port} -v -t 'plugline/#'")?;
-    writeln!(
-        out,
-        "  curl -X POST '{http}/v1/devices/dlt645_000000004711/commands?wait=10' \\\n    \
-         -H 'Content-Type: application/json' -d '{{\"command\":\"switch\",\"args\":{{\"on\":false}}}}'\n"
-    )?;
-    writeln!(out, "Ctrl-C ends it.")?;
-    out.flush()
 }

@@ -1,9 +1,8 @@
 //! What a person can do to a simulated house, a line of text each: pull a plug, press a button, cut the power. Shared by
 //! `simulate` and `demo`.
 
-use std::io::BufRead;
-
 use plugline_simulator::Front;
+use plugline_simulator::console::Console;
 use plugline_simulator::mains::{House, Led, Membership, Station};
 use tokio::sync::mpsc;
 
@@ -35,8 +34,8 @@ pub(super) fn typed() -> mpsc::Receiver<String> {
     let (lines, typed) = mpsc::channel(TYPED_MAX);
     // A thread of its own, not tokio's: nobody waits for it at the end.
     let read = move || {
-        for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
+        let mut console = Console::default();
+        while let Ok(Some(line)) = console.next_line() {
             if lines.blocking_send(line).is_err() {
                 return;
             }

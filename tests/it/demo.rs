@@ -17,6 +17,8 @@ struct Demo {
     http: String,
     mqtt: String,
     state: String,
+    /// Of the socket that nobody has let in.
+    label: String,
 }
 
 impl Demo {
@@ -30,9 +32,10 @@ impl Demo {
         let line: Value = serde_json::from_str(&line).expect("the first line is JSON");
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {line}")).to_owned();
         let serial = line["serial"].as_array().expect("a list");
-        assert_eq!(serial.len(), 2, "{line}");
+        assert_eq!(serial.len(), 3, "{line}");
         assert!(serial.iter().all(|port| Path::new(&text(port)).exists()), "{line}");
-        Self { program, http: text(&line["http"]), mqtt: text(&line["mqtt"]), state: text(&line["state"]) }
+        let [http, mqtt, state, label] = ["http", "mqtt", "state", "label"].map(|name| text(&line[name]));
+        Self { program, http, mqtt, state, label }
     }
 }
 
@@ -109,6 +112,39 @@ async fn the_insteon_line_of_the_demo_is_heard_and_switched() {
     assert_eq!(named(TOP), ("Shelf, top".into(), false.into()));
     assert_eq!(named(BOTTOM), ("Shelf, bottom".into(), true.into()));
     assert_eq!(named(FREEZER), ("Freezer".into(), Value::Null));
+    assert_eq!(demo.program.stop("INT").await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn plugline_sockets_join_by_themselves_and_one_more_by_its_printed_label() {
+    let demo = Demo::start(&["--speed", "10", "--sockets", "6"]).await;
+    let mut feed = Feed::after(&demo.http, "earliest");
+    for _ in 0..6 {
+        let joined =
+            |event: &Value| event["data"]["event"] == "joining" && event["data"]["state"] == "joined";
+        feed.next("a socket joins", joined).await;
+    }
+    let window_closed =
+        |event: &Value| event["data"]["event"] == "joining" && event["data"]["state"] == "closed";
+    feed.next("the door is closed behind them", window_closed).await;
+    let spare = format!("plugline_{}", demo.label[5..21].to_lowercase());
+    let devices = get(&format!("{}/v1/devices", demo.http)).await;
+    assert!(!devices.to_string().contains(&spare));
+    let join = Program::start(&mut plugline(&[
+        "join",
+        "plugline",
+        "--url",
+        &demo.http,
+        "--seconds",
+        "600",
+        "--code",
+        &demo.label,
+    ]));
+    join.out.first("it joins", |line| line.starts_with("joined: ") && line.contains(&spare)).await;
+    assert_eq!(switch(&demo.http, &spare, true).await["state"], "confirmed");
+    let all = subscribe(port_of(&demo.mqtt), "mqttv5");
+    all.out.has(&format!("device/{spare}/relay ON")).await;
+    all.out.has(&format!("homeassistant/device/plugline_{spare}/config {{")).await;
     assert_eq!(demo.program.stop("INT").await.code(), Some(0));
 }
 

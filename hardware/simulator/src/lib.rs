@@ -6,7 +6,7 @@
 //!
 //! Pure, in virtual time (time, bytes and seeds are arguments): [`dlt645`], [`appliance`], [`meter`], [`bus`],
 //! [`house`], [`insteon`], [`mains`], [`scenario`]. With I/O: [`pty`] (a pseudo terminal) and [`front`] (a thread that puts a [`Wire`] behind
-//! one, or behind a TCP port).
+//! one, or behind a TCP port), [`console`] (lines that a person types).
 //!
 //! ```
 //! use std::time::Duration;
@@ -23,6 +23,7 @@
 pub mod appliance;
 pub mod bus;
 mod civil;
+pub mod console;
 pub mod dlt645;
 pub mod fault;
 pub mod figures;
