@@ -12,6 +12,7 @@ mod floor;
 mod frames;
 mod gateway;
 mod house;
+mod line;
 mod path;
 mod process;
 mod report;
@@ -52,6 +53,8 @@ enum Bench {
     Startup,
     /// The event log, beside sled
     Store,
+    /// A simulated Plugline house in virtual time, beside plain CSMA; sealing, beside the AEAD alone
+    Line,
     /// Many readers of the feed, beside nginx with nchan
     Fanout,
     /// The least program itself
@@ -72,6 +75,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Bench::Store) {
         store::run(arguments.quick, &mut report)?;
+    }
+    if wanted(Bench::Line) {
+        line::run(arguments.quick, &mut report);
     }
     if wanted(Bench::Startup) {
         runtime.block_on(startup::run(arguments.quick, &mut report))?;
