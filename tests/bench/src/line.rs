@@ -42,7 +42,19 @@ fn reach(sockets: usize) -> Scenario {
     Scenario::parse(&text).expect("the scenario is right")
 }
 
-fn baseline(sockets: usize, minutes: u64, command_gap_us: u64, bytes: (usize, usize, usize)) -> csma::Figures {
+/// A house so many of whose sockets have joined.
+fn house(scenario: &Scenario, joined: usize) -> Lab {
+    let mut lab = Lab::house_with(scenario, joined);
+    lab.checks = false;
+    lab
+}
+
+fn baseline(
+    sockets: usize,
+    minutes: u64,
+    command_gap_us: u64,
+    bytes: (usize, usize, usize),
+) -> csma::Figures {
     let wiring = Wiring::new(&dealt_phases(sockets + 1), &LEVEL, SEED).with_hidden(200_000, SEED);
     let phy = Phy::default();
     let setup = Setup { phy, wiring, noise: Noise::quiet(), loss_ppm: 200_000, seed: SEED };
@@ -50,13 +62,19 @@ fn baseline(sockets: usize, minutes: u64, command_gap_us: u64, bytes: (usize, us
     csma::run(setup, &Plan { length_us, command_gap_us, bytes, ..Plan::default() })
 }
 
-fn row(case: String, value: f64, unit: &'static str, against: Option<(&'static str, f64)>, goal: &'static str) -> Row {
+fn row(
+    case: String,
+    value: f64,
+    unit: &'static str,
+    against: Option<(&'static str, f64)>,
+    goal: &'static str,
+) -> Row {
     Row { bench: "line", case, value, unit, against, goal }
 }
 
 /// The shares of minutes that a full line brings into the feed, and how long a report is.
 fn readings(minutes: u32, report: &mut Report) {
-    let mut lab = Lab::house_with(&reach(MANY), MANY).without_checks();
+    let mut lab = house(&reach(MANY), MANY);
     let joined = lab.now();
     lab.run_for(5 * MINUTE);
     (1..=MANY).for_each(|socket| lab.press(socket));
@@ -67,11 +85,13 @@ fn readings(minutes: u32, report: &mut Report) {
     // What is late comes within four minutes: all of these minutes had their five chances.
     lab.run_for(5 * MINUTE);
     let wanted = minutes as usize - 1;
-    let told: usize = (1..=MANY).map(|socket| lab.minutes_between(socket, before, until).len().min(wanted)).sum();
+    let told: usize =
+        (1..=MANY).map(|socket| lab.minutes_between(socket, before, until).len().min(wanted)).sum();
     let share = told as f64 * 100.0 / (wanted * MANY) as f64;
     let plain = baseline(MANY, minutes.into(), 0, (34, 12, 26)).delivered * 100.0;
     let csma = Some(("plain CSMA, one report a minute, 4 retries", plain));
-    let case = |what: &str| format!("{MANY} sockets, 2400 bit/s, 20 % loss, 20 % hidden, seed {SEED}: {what}");
+    let case =
+        |what: &str| format!("{MANY} sockets, 2400 bit/s, 20 % loss, 20 % hidden, seed {SEED}: {what}");
     report.row(row(case("minute readings in the feed within 5 min"), share, "%", csma, "≥ 99.9 %"));
     report.row(row(case("until all had joined"), joined.as_secs_f64() / 60.0, "min", None, ""));
     let reports = lab.house.overheard().filter(|frame| {
@@ -84,7 +104,7 @@ fn readings(minutes: u32, report: &mut Report) {
 
 /// How long commands take from their wish to `confirmed`.
 fn commands(count: usize, report: &mut Report) {
-    let mut lab = Lab::house_with(&reach(SOME), SOME).without_checks();
+    let mut lab = house(&reach(SOME), SOME);
     lab.run_for(5 * MINUTE);
     let (mut took, mut dice) = (Vec::new(), SEED);
     let mut confirmed_in_time = 0;
@@ -96,11 +116,16 @@ fn commands(count: usize, report: &mut Report) {
         let settled = lab.settle(&id);
         let time = settled.took.unwrap_or(MINUTE);
         confirmed_in_time += usize::from(settled.command.state == State::Confirmed && time <= 3 * SECOND);
-        took.push(if settled.command.state == State::Confirmed { time.as_secs_f64() * 1e3 } else { f64::INFINITY });
+        took.push(if settled.command.state == State::Confirmed {
+            time.as_secs_f64() * 1e3
+        } else {
+            f64::INFINITY
+        });
     }
     // The peer's time is one way: until the socket has it.
     let plain = baseline(SOME, (count as u64 / 18).max(10), 3_300_000, (34, 12, 24));
-    let case = |what: &str| format!("{SOME} sockets, 20 % loss, 20 % hidden, seed {SEED}, {count} commands: {what}");
+    let case =
+        |what: &str| format!("{SOME} sockets, 20 % loss, 20 % hidden, seed {SEED}, {count} commands: {what}");
     for (name, part, per_mille, goal) in [
         ("p50 to confirmed", 0.50, 500, "≤ 300 ms"),
         ("p95 to confirmed", 0.95, 950, "≤ 900 ms"),
@@ -117,10 +142,12 @@ fn commands(count: usize, report: &mut Report) {
 fn speed(minutes: u32, report: &mut Report) {
     let scenario = Scenario::parse(BLOCK).expect("it comes with the program").with_sockets(SIMULATED);
     // Some are out of reach of the modem.
-    let mut lab = Lab::house_with(&scenario, SIMULATED * 9 / 10).without_checks();
+    let mut lab = house(&scenario, SIMULATED * 9 / 10);
     let (joined, start) = (lab.joined(), Instant::now());
     lab.run_for(minutes * MINUTE);
     let times = f64::from(minutes) * 60.0 / start.elapsed().as_secs_f64();
-    let case = format!("{SIMULATED} sockets ({joined} joined), block.toml, simulated with their gateway on one core");
+    let case = format!(
+        "{SIMULATED} sockets ({joined} joined), block.toml, simulated with their gateway on one core"
+    );
     report.row(row(case, times, "times real time/s", None, "≥ 200"));
 }

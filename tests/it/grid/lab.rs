@@ -117,8 +117,8 @@ pub(crate) struct Lab {
     totals: BTreeMap<(DeviceId, bool), i64>,
     /// Two sockets have one label: what is told is of either.
     twins: bool,
-    /// The standing checks are made.
-    checks: bool,
+    /// The standing checks are made; where time is measured they are left out.
+    pub(crate) checks: bool,
 }
 
 impl Lab {
@@ -352,12 +352,6 @@ impl Lab {
         }
     }
 
-    /// Leaves the standing checks out, where time is measured.
-    pub(crate) fn without_checks(mut self) -> Self {
-        self.checks = false;
-        self
-    }
-
     /// Two sockets of this house are of one label: what they tell is not held against one of them.
     pub(crate) fn allow_twins(&mut self) {
         self.twins = true;
@@ -503,7 +497,12 @@ impl Lab {
     }
 
     /// The same, up to another time.
-    pub(crate) fn minutes_between(&self, socket: usize, since_unix_ms: i64, until_unix_ms: i64) -> BTreeSet<i64> {
+    pub(crate) fn minutes_between(
+        &self,
+        socket: usize,
+        since_unix_ms: i64,
+        until_unix_ms: i64,
+    ) -> BTreeSet<i64> {
         let id = self.id(socket);
         let told = self.events.iter().filter(|fresh| {
             fresh.device.as_ref() == Some(&id)

@@ -26,8 +26,7 @@ type Cipher = Ccm<Aes128, U8, U13>;
 pub(crate) fn run(quick: bool, report: &mut Report) {
     let (rounds, round) = if quick { (3, 10) } else { (9, 100) };
     let round = Duration::from_millis(round);
-    let identity =
-        Identity { eui: Eui64([2; 8]), network: NetworkId(0x4A17), short: ShortAddress(18) };
+    let identity = Identity { eui: Eui64([2; 8]), network: NetworkId(0x4A17), short: ShortAddress(18) };
     let channel = Channel::up(&Key::new(KEY), &identity);
     let cipher = Cipher::new((&KEY).into());
     let minute = minute();
@@ -55,7 +54,14 @@ pub(crate) fn run(quick: bool, report: &mut Report) {
     }
     let mut row = |case: &str, value, floor| {
         let case = format!("{case} a report of {} B", sealed.len());
-        report.row(Row { bench: "line", case, value, unit: "ns", against: Some((FLOOR, floor)), goal: "≤ 2×" });
+        report.row(Row {
+            bench: "line",
+            case,
+            value,
+            unit: "ns",
+            against: Some((FLOOR, floor)),
+            goal: "≤ 2×",
+        });
     };
     row("encode and seal", least(ours), least(floors));
     row("open and decode", least(opens), least(open_floors));
@@ -70,7 +76,8 @@ fn minute() -> Minute<'static> {
         energy_100mwh: Some(123_456),
         temperature_c: Some(34),
     };
-    let history = History::from_samples(123_456, [Some(123_436), Some(123_416), Some(123_396), Some(123_376)]);
+    let history =
+        History::from_samples(123_456, [Some(123_436), Some(123_416), Some(123_396), Some(123_376)]);
     Minute { minute: 7, reading, history, ..Minute::default() }
 }
 
@@ -107,11 +114,7 @@ fn open_floor(cipher: &Cipher, frame: &[u8], text: &[u8], tag: &[u8]) -> bool {
     clear.copy_from_slice(text);
     let tag: [u8; 8] = tag.try_into().expect("eight octets");
     let sum = CRC.checksum(&frame[..frame.len() - 2]);
-    let opened = cipher.decrypt_inout_detached(
-        (&[1; 13]).into(),
-        &frame[..9],
-        InOutBuf::from(clear),
-        (&tag).into(),
-    );
+    let opened =
+        cipher.decrypt_inout_detached((&[1; 13]).into(), &frame[..9], InOutBuf::from(clear), (&tag).into());
     opened.is_ok() || sum == 0
 }
