@@ -21,7 +21,12 @@ const READING_LEN: usize = 35;
 /// An answer is here this long after its last octet at the latest: the modem, its port, the operating system.
 const PORT_DELAY: Duration = Duration::from_millis(15);
 /// A COMMAND that finds no gap within this time goes over a slot: a lost REPORT is in the next one's history.
-const GAP_WAIT_US: u64 = 1_000_000;
+const GAP_WAIT_US: u64 = 200_000;
+/// An answer that is coming has begun this long after the COMMAND's last octet; whoever hears nothing then repeats it.
+const BEGUN_US: u64 = TURNAROUND_MAX_US as u64 + 1_000;
+/// The early repeat starts within this time from then, on an idle line, or not at all.
+const EARLY_FROM_US: u64 = 3_000;
+const EARLY_ROOM_US: u64 = 4_000;
 /// And may then start this much later, wherever the line is free.
 const ANYWHERE_US: u64 = 1_000_000;
 /// From the answer's last octet until the command is repeated, the turn-around included.
@@ -59,6 +64,10 @@ pub(super) struct Job {
     forgeries: u8,
     /// Where the relay is wanted, whatever is asked by now.
     wanted: Option<bool>,
+    /// The line was not heard yet after it: until then an answer that has begun may last.
+    begun: Option<Moment>,
+    /// It is with the modem again, to be sent only if nobody has begun to answer.
+    early: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +91,8 @@ impl Job {
             ask,
             forgeries: 0,
             wanted,
+            begun: None,
+            early: false,
             deadline,
             counter: 0,
             pdu: Vec::new(),
@@ -180,10 +191,13 @@ impl Plugline {
         match job.phase {
             Phase::Pause(at) if at <= now => self.transmit(&mut job, now),
             Phase::Answer(until) if until <= now => {
-                if job.attempt >= job.tries() {
+                if job.begun.is_some() {
+                    self.repeat_early(&mut job, now);
+                } else if job.attempt >= job.tries() {
                     return self.unanswered(&job, now);
+                } else {
+                    self.transmit(&mut job, now);
                 }
-                self.transmit(&mut job, now);
             }
             _ => {}
         }
@@ -224,6 +238,17 @@ impl Plugline {
         };
     }
 
+    /// Nobody has begun to answer, if the line is idle now: then the COMMAND was lost, and goes again at once.
+    fn repeat_early(&mut self, job: &mut Job, now: Moment) {
+        let from = self.host.clock.at(now).wrapping_add(EARLY_FROM_US + self.shift_us() / 2);
+        let sent = self.host.send(&job.pdu, (from, from.wrapping_add(EARLY_ROOM_US)), now, &mut self.outputs);
+        job.early = sent.is_some();
+        job.phase = match sent {
+            Some(number) => Phase::Sending(number),
+            None => Phase::Answer(job.begun.take().unwrap_or(now)),
+        };
+    }
+
     fn shift_us(&mut self) -> u64 {
         // Without randomness a repeat goes at once: only the mains cycle is met at the same place again.
         self.random::<2>().map_or(0, |bytes| {
@@ -241,9 +266,19 @@ impl Plugline {
                 // Where the answer is a longer one, the modem finds the line busy with it.
                 let answer = self.airtime_us(job.answer_len());
                 let latest = confirm.end_us.wrapping_add(ANSWER_WAIT_US + answer);
-                job.phase = Phase::Answer(self.host.clock.moment(latest).max(now) + PORT_DELAY);
+                let latest = self.host.clock.moment(latest).max(now) + PORT_DELAY;
+                job.early = false;
+                let soon = self.host.clock.moment(confirm.end_us.wrapping_add(BEGUN_US)).max(now);
+                (job.begun, job.phase) = if job.attempt < job.tries() {
+                    (Some(latest), Phase::Answer(soon))
+                } else {
+                    (None, Phase::Answer(latest))
+                };
                 let attempt = job.attempt;
                 self.progress(&job, Progress::Sent { attempt });
+            }
+            TxResult::Late if std::mem::take(&mut job.early) => {
+                job.phase = Phase::Answer(job.begun.take().unwrap_or(now));
             }
             TxResult::Late => job.phase = Phase::Pause(now),
             TxResult::Full | TxResult::Queued => job.phase = Phase::Pause(now + BUSY_PAUSE),

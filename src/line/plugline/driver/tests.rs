@@ -213,6 +213,8 @@ struct Bench {
     deframer: Deframer,
     /// The modem confirms requests by itself; the disk keeps records at once.
     confirms: bool,
+    /// A socket answers what it hears: a repeat finds the line busy.
+    answering: bool,
     keeps: bool,
     kept: u64,
 }
@@ -235,6 +237,7 @@ impl Bench {
             boot: 1,
             deframer: Deframer::new(),
             confirms: true,
+            answering: false,
             keeps: true,
             kept: 0,
         };
@@ -416,8 +419,10 @@ impl Bench {
             self.now = next;
             if let (Some(at), true) = (self.held.iter().position(|sent| sent.ends() <= next), first <= timer)
             {
-                let number = self.held.remove(at).number;
-                self.confirm(number, TxResult::Sent, self.us());
+                let held = self.held.remove(at);
+                let repeated = self.sent.iter().filter(|sent| sent.pdu == held.pdu).count() > 1;
+                let result = if self.answering && repeated { TxResult::Late } else { TxResult::Sent };
+                self.confirm(held.number, result, self.us());
             } else {
                 self.line.handle_timeout(self.clock());
                 self.drain();

@@ -30,12 +30,12 @@ fn a_command_is_repeated_octet_for_octet_at_once_eight_times() {
     assert_eq!(tries.len(), 8);
     assert!(tries.iter().all(|sent| sent.pdu == tries[0].pdu));
     assert_eq!(bench.failed(), ("no_answer", Outcome::Unknown, true));
-    // 120 ms of command, 80 ms of answer, 30 ms, 0 … 10 ms, and the port.
+    // 120 ms of command, 24 ms in which nobody begins to answer, 0 … 5 ms.
     let steps = tries.windows(2).map(|pair| pair[1].not_before.max(pair[0].not_before) - pair[0].not_before);
     let steps: Vec<u64> = steps.map(|us| us / 1_000).collect();
-    assert!(steps.iter().all(|step| (230..=900).contains(step)), "{steps:?}");
+    assert!(steps.iter().all(|step| (140..=900).contains(step)), "{steps:?}");
     assert!(
-        steps.iter().filter(|step| **step < 290).count() >= 4,
+        steps.iter().filter(|step| **step < 155).count() >= 4,
         "at once where no slot is in the way: {steps:?}"
     );
 }
@@ -49,7 +49,7 @@ fn a_command_and_its_answer_lie_between_the_slots_that_are_in_use() {
     let start = u64::from(plan.start_ms(slot).unwrap()) * 1_000;
     let (_, into) = bench.line.superframe(bench.us());
     let until = (start + 60_000_000 - into) % 60_000_000;
-    bench.wait(Duration::from_micros(until) - ms(100));
+    bench.wait(Duration::from_micros(until) + ms(10));
     bench.clear();
     bench.switch(true);
     let sent = bench.last().clone();
@@ -78,20 +78,29 @@ fn stale_and_busy_are_asked_anew_under_another_counter() {
     bench.switch(true);
     let first = bench.next_frame();
     let (counter, _) = socket.command(&first.pdu);
+    bench.answering = true;
     bench.wait(ms(150));
+    bench.answering = false;
+    bench.clear();
     socket.up += 10;
     let stale = socket.response(counter, Ended::Stale, false);
     bench.hear(&stale);
     let second = bench.next_frame();
     let (next, command) = socket.command(&second.pdu);
     assert_eq!((next, command.reference), (counter + 1, socket.up));
+    bench.answering = true;
     bench.wait(ms(150));
+    bench.answering = false;
+    bench.clear();
     bench.hear(&socket.answer(next, Ended::Busy));
     bench.wait(ms(900));
-    assert_eq!(bench.of_kind(Kind::Command).len(), 2, "not now");
+    assert_eq!(bench.of_kind(Kind::Command).len(), 0, "not now");
     let third = bench.next_frame();
     let (last, _) = socket.command(&third.pdu);
+    bench.answering = true;
     bench.wait(ms(150));
+    bench.answering = false;
+    bench.clear();
     bench.hear(&socket.answer(last, Ended::Done));
     assert_eq!((last, bench.progress().pop()), (counter + 2, Some(Progress::Done)));
 }
@@ -264,9 +273,12 @@ fn a_socket_that_never_answered_a_command_is_asked_how_its_relay_is_when_it_is_n
     let read = bench.next_frame();
     let (counter, command) = socket.command(&read.pdu);
     assert_eq!((command.ask, command.reference), (Ask::Read, socket.up));
+    bench.answering = true;
     bench.wait(ms(150));
+    bench.answering = false;
+    bench.clear();
     let response = socket.response(counter, Ended::Done, true);
     bench.hear(&response);
     bench.wait(SECOND);
-    assert_eq!(bench.of_kind(Kind::Command).len(), 1, "once");
+    assert_eq!(bench.of_kind(Kind::Command).len(), 0, "once");
 }
