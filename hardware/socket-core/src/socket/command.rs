@@ -42,10 +42,13 @@ impl<B: Board> Socket<B> {
         match place.commands.judge(counter, tag, reference, place.counters.sent()) {
             Verdict::Fresh if leaving => {}
             Verdict::Fresh => {
+                // Only a gateway that took a REPORT under these keys has them in use.
+                self.commit();
                 self.take_as_acknowledgement(reference);
                 self.obey(counter, parsed, received_us);
             }
             Verdict::Stale => {
+                self.commit();
                 count(&mut self.counts.stale);
                 self.answer_stale(counter, received_us);
             }

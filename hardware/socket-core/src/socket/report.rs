@@ -251,6 +251,11 @@ impl<B: Board> Socket<B> {
         let Some(asked) = self.reports.asked.take() else { return };
         self.outbox.stop_listening();
         self.reports.news = self.reports.news.without(asked.told);
+        self.commit();
+    }
+
+    /// The gateway has shown that it uses these keys: the socket belongs to the network.
+    pub(super) fn commit(&mut self) {
         if let Some(place) = self.settings.place.as_mut().filter(|place| !place.committed) {
             place.committed = true;
             self.commit = Alarm::OFF;
