@@ -48,6 +48,8 @@ pub(super) struct Window {
     due: Moment,
     /// The poll plan has its turn before that.
     yields: bool,
+    /// An operation of this window began; one still in flight may be of the window before.
+    begun: bool,
 }
 
 impl Window {
@@ -90,8 +92,13 @@ impl Hub {
         let opened_unix_ms = before.map_or(now.unix_ms, |window| window.shown.opened_unix_ms);
         let shown =
             JoiningWindow { open: true, opened_unix_ms, closes_unix_ms, address, joined, error: None };
-        lane.window =
-            Some(Window { shown: shown.clone(), until: now.mono + duration, due: now.mono, yields: false });
+        lane.window = Some(Window {
+            shown: shown.clone(),
+            until: now.mono + duration,
+            due: now.mono,
+            yields: false,
+            begun: false,
+        });
         let given = Given::Joining(lane.name.clone(), Box::new(shown));
         self.joining_news(index, JoiningNews::Opened { closes_unix_ms }, now);
         Ok((None, given))
@@ -151,6 +158,7 @@ impl Hub {
             return None;
         }
         window.yields = true;
+        window.begun = true;
         if let Some(address) = &window.shown.address {
             return Some(Operation::Link { target: Target { address: Arc::clone(address), channel: None } });
         }
@@ -164,7 +172,9 @@ impl Hub {
     /// An operation of the window went on.
     pub(super) fn window_progress(&mut self, line: LineIndex, progress: &Progress, now: Now) {
         let lane = &mut self.lanes[line.0];
-        let Some(window) = lane.window.as_mut().filter(|window| window.shown.open) else { return };
+        let Some(window) = lane.window.as_mut().filter(|window| window.shown.open && window.begun) else {
+            return;
+        };
         let by_address = window.shown.address.is_some();
         match progress {
             Progress::Done if by_address => self.end_joining(line, "joined", now),
@@ -196,7 +206,11 @@ impl Hub {
     /// A device came while the window was open.
     pub(super) fn window_joined(&mut self, line: LineIndex, device: &DeviceId, now: Now) {
         let window = self.lanes[line.0].window.as_mut().filter(|window| window.shown.open);
-        let Some(window) = window.filter(|window| !window.shown.joined.contains(device)) else { return };
+        let address = self.registry.get(device).map(|member| &member.device.target.address);
+        let wanted =
+            |window: &&mut Window| window.shown.address.is_none() || window.shown.address.as_ref() == address;
+        let news = |window: &&mut Window| !window.shown.joined.contains(device);
+        let Some(window) = window.filter(wanted).filter(news) else { return };
         window.shown.joined.push(device.clone());
         window.shown.error = None;
         self.joining_news(line, JoiningNews::Joined { device: device.clone() }, now);

@@ -259,6 +259,20 @@ fn a_full_link_database_fails_a_join_by_name_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_window_for_one_device_is_not_closed_by_another_that_comes_in_the_window_before() {
+    let mut shelf = bare_shelf();
+    shelf.open(60, None);
+    shelf.run_for(3 * SECOND);
+    shelf.open(60, Some("2C.0D.11"));
+    shelf.hold_set("1a777b", 1);
+    shelf.run_for(60 * SECOND);
+    let told = shelf.told();
+    let wanted = ["joined insteon_2c0d11", "joined insteon_2c0d11_2", "closed joined"];
+    assert_eq!(told[told.len() - 3..], wanted, "{told:?}");
+    assert!(!told.contains(&"joined insteon_1a777b".to_owned()), "{told:?}");
+}
+
+#[test]
 fn commands_do_not_wait_for_a_window() {
     let mut shelf = Shelf::new(demo_insteon(1), Kept::default());
     shelf.run_for(2 * MINUTE);
