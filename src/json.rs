@@ -113,6 +113,18 @@ fn options(options: &DeviceOptions) -> Map<String, Value> {
     options.iter().map(|(name, chosen)| (name.to_string(), value(chosen))).collect()
 }
 
+/// What somebody chooses for an option: `Some(None)` for `null`, which takes a choice back; `None` for what no option
+/// can be.
+#[must_use]
+pub fn choice(value: &Value) -> Option<Option<OptionValue>> {
+    match value {
+        Value::Null => Some(None),
+        Value::Bool(flag) => Some(Some(OptionValue::Flag(*flag))),
+        Value::String(word) => Some(Some(OptionValue::Word(word.as_str().into()))),
+        _ => None,
+    }
+}
+
 /// A line's joining window, open or closed.
 #[must_use]
 pub fn joining(line: &LineName, window: &JoiningWindow) -> Value {

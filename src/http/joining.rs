@@ -16,13 +16,10 @@ use super::manage::{line_name, text};
 use super::problem::Problem;
 use super::reply::{Object, ok, read_json};
 use crate::device::LineName;
-use crate::hub::joining::JOINING_MAX;
+use crate::hub::joining::{JOINING_DEFAULT, JOINING_MAX};
 use crate::hub::{Given, Request};
 use crate::json as views;
 use crate::source::{Commands, Source};
-
-/// How long a window stays open unless told otherwise.
-const SECONDS_DEFAULT: u64 = 60;
 
 /// The windows of one line or of all; a line that never had one has none.
 pub(super) async fn list<S: Source + Commands>(
@@ -59,7 +56,7 @@ fn opened<S: Commands>(source: &S, body: &Map<String, Value>) -> Result<Request,
     let line = body.get("line").map(|_| line_name(source, body)).transpose()?;
     let max = JOINING_MAX.as_secs();
     let seconds = match body.get("seconds") {
-        None => SECONDS_DEFAULT,
+        None => JOINING_DEFAULT.as_secs(),
         Some(value) => {
             let fits = value.as_u64().filter(|seconds| (1..=max).contains(seconds));
             fits.ok_or_else(|| wrong("seconds", value, json!({ "min": 1, "max": max })))?

@@ -1,6 +1,5 @@
 //! Adding, renaming, replacing and removing devices. Spec: `protocol-spec/http.md`, Devices.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -14,8 +13,8 @@ use super::devices::find;
 use super::fields::{missing, object, only, wrong};
 use super::problem::Problem;
 use super::reply::{ok, read_json};
-use crate::device::{Device, LineName, OptionValue};
-use crate::hub::{Given, Request};
+use crate::device::{Device, LineName};
+use crate::hub::{Choices, Given, Request};
 use crate::json as views;
 use crate::source::{Commands, Source};
 
@@ -76,19 +75,10 @@ pub(super) async fn change<S: Source + Commands>(
     Ok(ok(&views::device(&device)))
 }
 
-/// `null` takes a choice back.
-fn options(value: &Value) -> Result<BTreeMap<Arc<str>, Option<OptionValue>>, Problem> {
+fn options(value: &Value) -> Result<Choices, Problem> {
     let options = object(value, "options")?.iter().map(|(name, value)| {
-        let chosen = match value {
-            Value::Null => None,
-            Value::Bool(flag) => Some(OptionValue::Flag(*flag)),
-            Value::String(word) => Some(OptionValue::Word(word.as_str().into())),
-            other => {
-                let field = format!("options.{name}");
-                return Err(wrong(&field, other, json!("true, false, a word or null")));
-            }
-        };
-        Ok((name.as_str().into(), chosen))
+        let refused = || wrong(&format!("options.{name}"), value, json!("true, false, a word or null"));
+        Ok((name.as_str().into(), views::choice(value).ok_or_else(refused)?))
     });
     options.collect()
 }

@@ -8,16 +8,12 @@ use serde_json::{Map, Value, json};
 use super::fields::{missing, object, only, wrong};
 use super::problem::Problem;
 use crate::hub::Wish;
-use crate::hub::command::Action;
+use crate::hub::command::{Action, IDENTIFY_DEFAULT_S, IDENTIFY_MAX_S};
 
 /// How long a command may wait to be sent unless told otherwise.
 const TTL_DEFAULT_S: u64 = 30;
 /// Longest wait to be sent: a day.
 const TTL_MAX_S: u64 = 86_400;
-/// Longest that a device shows itself: its line is held meanwhile.
-const IDENTIFY_MAX_S: u64 = 30;
-/// How long it does unless told.
-const IDENTIFY_DEFAULT_S: u16 = 5;
 const COMMANDS: [&str; 4] = ["switch", "toggle", "read", "identify"];
 
 /// What is wanted and how long it may wait.
@@ -55,7 +51,8 @@ fn identify(args: &Map<String, Value>) -> Result<u16, Problem> {
     only(args, "args.", &["seconds"])?;
     let Some(value) = args.get("seconds") else { return Ok(IDENTIFY_DEFAULT_S) };
     // The range fits 16 bits.
-    number("args.seconds", value, IDENTIFY_MAX_S).map(|seconds| u16::try_from(seconds).unwrap_or(u16::MAX))
+    number("args.seconds", value, IDENTIFY_MAX_S.into())
+        .map(|seconds| u16::try_from(seconds).unwrap_or(u16::MAX))
 }
 
 fn number(field: &str, value: &Value, max: u64) -> Result<u64, Problem> {

@@ -7,6 +7,12 @@ use std::sync::Arc;
 use crate::device::{CommandId, DeviceId};
 use crate::line::Outcome;
 
+/// Longest that a device shows itself, in seconds: its line is held meanwhile.
+pub const IDENTIFY_MAX_S: u16 = 30;
+
+/// How long it does unless told, in seconds.
+pub const IDENTIFY_DEFAULT_S: u16 = 5;
+
 /// What is wanted, absolute: `toggle` is resolved before it becomes an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -19,7 +25,7 @@ pub enum Action {
     Read,
     /// Make the device show itself.
     Identify {
-        /// How long, 1 … 30 s: the line is held meanwhile.
+        /// How long, 1 … [`IDENTIFY_MAX_S`].
         seconds: u16,
     },
 }

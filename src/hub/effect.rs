@@ -65,6 +65,9 @@ pub struct NewCommand {
     pub reply_to: ReplyTo,
 }
 
+/// What a person chooses about a device, by the names of its options; `None` takes a choice back.
+pub type Choices = BTreeMap<Arc<str>, Option<OptionValue>>;
+
 /// What comes through the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -89,8 +92,8 @@ pub enum Request {
         device: DeviceId,
         /// The new name, 1 … 64 characters.
         name: Option<Arc<str>>,
-        /// What is chosen; `None` takes a choice back.
-        options: BTreeMap<Arc<str>, Option<OptionValue>>,
+        /// What is chosen.
+        options: Choices,
     },
     /// Let new devices come to a line.
     OpenJoining {

@@ -17,6 +17,9 @@ use crate::line::{Failure, Joins, Operation, Progress};
 /// Longest window. A person who walks to the last socket of a house and back needs less.
 pub const JOINING_MAX: Duration = Duration::from_secs(600);
 
+/// How long a window stays open unless told otherwise.
+pub const JOINING_DEFAULT: Duration = Duration::from_secs(60);
+
 /// One operation of a window lasts this long: what else the line has to do waits no longer.
 const SLICE: Duration = Duration::from_secs(10);
 

@@ -1,11 +1,10 @@
 //! Adding, renaming, replacing and removing devices. Each is done whole or refused by name. Pure.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::device::{CarryOver, Device, DeviceId, DeviceOptions, LineName, Now, OptionValue, Target};
+use crate::device::{CarryOver, Device, DeviceId, DeviceOptions, LineName, Now, Target};
 use crate::hub::Hub;
-use crate::hub::effect::{Effect, Given, LineIndex, Output, Record, Refused};
+use crate::hub::effect::{Choices, Effect, Given, LineIndex, Output, Record, Refused};
 use crate::hub::feed::{Body, Change};
 use crate::hub::registry;
 use crate::hub::request::Accepted;
@@ -13,9 +12,6 @@ use crate::line::{Outcome, Profile};
 
 /// Characters of a name; Home Assistant and tables show about half of that.
 const NAME_MAX: usize = 64;
-
-/// What a person chooses; `None` takes a choice back.
-type Choices = BTreeMap<Arc<str>, Option<OptionValue>>;
 
 impl Hub {
     pub(super) fn add(

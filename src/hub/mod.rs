@@ -20,8 +20,8 @@ pub mod registry;
 mod request;
 
 pub use effect::{
-    Answer, Effect, Given, LineHealth, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request,
-    RequestId, Wish,
+    Answer, Choices, Effect, Given, LineHealth, LineIndex, NewCommand, Output, Persisted, Record, Refused,
+    Request, RequestId, Wish,
 };
 pub use lane::{DeviceSetup, LineSetup};
 

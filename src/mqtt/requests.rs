@@ -2,16 +2,15 @@
 //!
 //! Spec: `protocol-spec/mqtt.md`, Requests.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::device::{Device, DeviceId, LineName, OptionValue};
-use crate::hub::command::{Action, ReplyTo};
-use crate::hub::joining::JOINING_MAX;
-use crate::hub::{Answer, Given, LineHealth, NewCommand, Request, Wish};
+use crate::device::{Device, DeviceId, LineName};
+use crate::hub::command::{Action, IDENTIFY_DEFAULT_S, IDENTIFY_MAX_S, ReplyTo};
+use crate::hub::joining::{JOINING_DEFAULT, JOINING_MAX};
+use crate::hub::{Answer, Choices, Given, LineHealth, NewCommand, Request, Wish};
 use crate::json;
 use crate::source::Part;
 
@@ -21,11 +20,6 @@ use super::topics::{Topic, Topics};
 
 /// Largest answer, in bytes: below the packet limit of 1 MiB with room for topic and properties.
 const ANSWER_MAX: usize = 1_000_000;
-/// How long a joining window stays open unless told otherwise, as over HTTP.
-const JOINING_DEFAULT_S: u32 = 60;
-/// How long a device shows itself unless told otherwise, and at most: its line is held meanwhile. As over HTTP.
-const IDENTIFY_DEFAULT_S: u32 = 5;
-const IDENTIFY_MAX_S: u32 = 30;
 
 /// What a request may be answered from.
 pub struct View {
@@ -169,7 +163,7 @@ fn wanted(
         "identify" => Wanted::Hub(identify(fields, ttl(None, message), reply_to)?),
         "rename" => {
             let name = Some(text(fields, "name", "a text")?.into());
-            Wanted::Hub(Request::Change { device: id(fields)?, name, options: BTreeMap::new() })
+            Wanted::Hub(Request::Change { device: id(fields)?, name, options: Choices::new() })
         }
         _ => {
             let options = options(fields)?;
@@ -187,7 +181,7 @@ fn permit_join(fields: &Map<String, Value>) -> Result<Request, Problem> {
         }
     };
     let max = u32::try_from(JOINING_MAX.as_secs()).unwrap_or(u32::MAX);
-    let seconds = number(fields, "seconds", 0..=max)?.unwrap_or(JOINING_DEFAULT_S);
+    let seconds = number(fields, "seconds", 0..=max)?.map_or(JOINING_DEFAULT.as_secs(), u64::from);
     let address = match fields.get("code") {
         None => None,
         Some(_) if seconds == 0 => return Err(wrong(fields, "code", "nothing beside `seconds` 0")),
@@ -195,15 +189,15 @@ fn permit_join(fields: &Map<String, Value>) -> Result<Request, Problem> {
     };
     Ok(match seconds {
         0 => Request::CloseJoining { line },
-        seconds => Request::OpenJoining { line, duration: Duration::from_secs(seconds.into()), address },
+        seconds => Request::OpenJoining { line, duration: Duration::from_secs(seconds), address },
     })
 }
 
 /// The answer tells that the command was taken in; how it ends is told on `result` alone, so that the asker's topic
 /// hears one answer to one request.
 fn identify(fields: &Map<String, Value>, ttl: Duration, reply_to: &ReplyTo) -> Result<Request, Problem> {
-    let seconds = number(fields, "seconds", 1..=IDENTIFY_MAX_S)?.unwrap_or(IDENTIFY_DEFAULT_S);
-    let seconds = u16::try_from(seconds).unwrap_or(u16::MAX);
+    let given = number(fields, "seconds", 1..=IDENTIFY_MAX_S.into())?;
+    let seconds = given.and_then(|seconds| u16::try_from(seconds).ok()).unwrap_or(IDENTIFY_DEFAULT_S);
     Ok(Request::Command(NewCommand {
         device: id(fields)?,
         wish: Wish::Do(Action::Identify { seconds }),
@@ -214,22 +208,16 @@ fn identify(fields: &Map<String, Value>, ttl: Duration, reply_to: &ReplyTo) -> R
     }))
 }
 
-/// `null` takes a choice back.
-fn options(fields: &Map<String, Value>) -> Result<BTreeMap<Arc<str>, Option<OptionValue>>, Problem> {
+fn options(fields: &Map<String, Value>) -> Result<Choices, Problem> {
     let want = r#"an object, {"option":value}"#;
     let given = fields.get("options").and_then(Value::as_object);
     let given = given.ok_or_else(|| wrong(fields, "options", want))?;
     let choices = given.iter().map(|(name, value)| {
-        let chosen = match value {
-            Value::Null => None,
-            Value::Bool(flag) => Some(OptionValue::Flag(*flag)),
-            Value::String(word) => Some(OptionValue::Word(word.as_str().into())),
-            _ => {
-                let (code, detail) = wrong(given, name, "true, false, a word or null");
-                return Err((code, format!("options: {detail}")));
-            }
+        let refused = || {
+            let (code, detail) = wrong(given, name, "true, false, a word or null");
+            (code, format!("options: {detail}"))
         };
-        Ok((name.as_str().into(), chosen))
+        Ok((name.as_str().into(), json::choice(value).ok_or_else(refused)?))
     });
     choices.collect()
 }
@@ -275,8 +263,11 @@ fn health(view: &View) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::device::GatewayId;
+    use crate::device::OptionValue;
     use crate::hub::Refused;
 
     fn topics() -> Topics {
