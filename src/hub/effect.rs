@@ -1,6 +1,6 @@
 //! What the hub is asked, what it answers, and what it wants done. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -238,7 +238,7 @@ pub enum Given {
     /// The device as it is now.
     Device(Arc<Device>),
     /// A line's joining window as it is now.
-    Joining(LineName, Box<JoiningWindow>),
+    Joining(LineName, Arc<JoiningWindow>),
 }
 
 impl From<Arc<Command>> for Given {
@@ -264,9 +264,9 @@ pub struct LineHealth {
     /// What could not be used, counted by kind.
     pub malformed: Vec<(&'static str, u64)>,
     /// Addresses that were heard and are no device's, at most 256.
-    pub foreign: Vec<Arc<str>>,
+    pub foreign: Arc<BTreeSet<Arc<str>>>,
     /// The last joining window, open or closed.
-    pub joining: Option<JoiningWindow>,
+    pub joining: Option<Arc<JoiningWindow>>,
     /// How devices come to it.
     pub joins: Joins,
     /// What can be chosen about its devices.

@@ -45,7 +45,7 @@ pub struct JoiningWindow {
 
 /// What a lane knows of its window.
 pub(super) struct Window {
-    pub(super) shown: JoiningWindow,
+    pub(super) shown: Arc<JoiningWindow>,
     until: Moment,
     /// When its next operation may begin.
     due: Moment,
@@ -77,11 +77,11 @@ impl Hub {
         let lane = &mut self.lanes[index.0];
         let joins = lane.line.joins();
         let address = match address {
-            Some(_) if !joins.by_address && !joins.by_label => {
+            Some(_) if !joins.takes_code() => {
                 return Err(Refused::NoJoinByAddress(lane.name.clone()));
             }
             Some(code) => Some(lane.line.take_code(code).map_err(Refused::BadAddress)?),
-            None if !joins.by_button && !joins.by_call && !joins.by_label => {
+            None if !joins.waits() && !joins.by_call => {
                 return Err(Refused::NoJoining(lane.name.clone()));
             }
             None => None,
@@ -93,16 +93,22 @@ impl Hub {
         let before = lane.window.take().filter(|window| window.shown.open);
         let joined = before.as_ref().map(|window| window.shown.joined.clone()).unwrap_or_default();
         let opened_unix_ms = before.map_or(now.unix_ms, |window| window.shown.opened_unix_ms);
-        let shown =
-            JoiningWindow { open: true, opened_unix_ms, closes_unix_ms, address, joined, error: None };
+        let shown = Arc::new(JoiningWindow {
+            open: true,
+            opened_unix_ms,
+            closes_unix_ms,
+            address,
+            joined,
+            error: None,
+        });
         lane.window = Some(Window {
-            shown: shown.clone(),
+            shown: Arc::clone(&shown),
             until: now.mono + duration,
             due: now.mono,
             yields: false,
             begun: false,
         });
-        let given = Given::Joining(lane.name.clone(), Box::new(shown));
+        let given = Given::Joining(lane.name.clone(), shown);
         self.joining_news(index, JoiningNews::Opened { closes_unix_ms }, now);
         Ok((None, given))
     }
@@ -123,13 +129,13 @@ impl Hub {
         if let Some(line) = line {
             return self.lane_called(line);
         }
-        let able = |lane: &&Lane| lane.line.joins() != Joins::default();
-        let mut lanes = self.lanes.iter().filter(able);
-        match (lanes.next(), lanes.next()) {
-            (Some(lane), None) => self.lane_called(&lane.name),
+        let able = |lane: &Lane| lane.line.joins() != Joins::default();
+        let able: Vec<usize> = (0..self.lanes.len()).filter(|index| able(&self.lanes[*index])).collect();
+        match able[..] {
+            [only] => Ok(LineIndex(only)),
             _ => {
-                let able: Vec<&str> = self.lanes.iter().filter(able).map(|lane| lane.name.as_str()).collect();
-                Err(Refused::WhichLine { known: able.join(", ") })
+                let names: Vec<&str> = able.iter().map(|index| self.lanes[*index].name.as_str()).collect();
+                Err(Refused::WhichLine { known: names.join(", ") })
             }
         }
     }
@@ -137,7 +143,7 @@ impl Hub {
     fn end_joining(&mut self, line: LineIndex, reason: &'static str, now: Now) {
         let lane = &mut self.lanes[line.0];
         let Some(window) = lane.window.as_mut().filter(|window| window.shown.open) else { return };
-        window.shown.open = false;
+        Arc::make_mut(&mut window.shown).open = false;
         if matches!(lane.slot, Some(Slot::Busy(_, Job::Window))) {
             lane.line.give_way(now);
         }
@@ -201,7 +207,7 @@ impl Hub {
         let told: (&'static str, Arc<str>) = (failure.code, failure.detail.as_str().into());
         // The same again is no news.
         if window.shown.error.as_ref() != Some(&told) {
-            window.shown.error = Some(told.clone());
+            Arc::make_mut(&mut window.shown).error = Some(told.clone());
             self.joining_news(line, JoiningNews::Failed { code: told.0.into(), detail: told.1 }, now);
         }
     }
@@ -214,8 +220,9 @@ impl Hub {
             |window: &&mut Window| window.shown.address.is_none() || window.shown.address.as_ref() == address;
         let news = |window: &&mut Window| !window.shown.joined.contains(device);
         let Some(window) = window.filter(wanted).filter(news) else { return };
-        window.shown.joined.push(device.clone());
-        window.shown.error = None;
+        let shown = Arc::make_mut(&mut window.shown);
+        shown.joined.push(device.clone());
+        shown.error = None;
         self.joining_news(line, JoiningNews::Joined { device: device.clone() }, now);
     }
 

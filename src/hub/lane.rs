@@ -82,7 +82,7 @@ pub(super) struct Lane {
     pub(super) told_up: Option<bool>,
     pub(super) last_heard_unix_ms: Option<i64>,
     malformed: BTreeMap<&'static str, u64>,
-    foreign: BTreeSet<Arc<str>>,
+    foreign: Arc<BTreeSet<Arc<str>>>,
     pub(super) changed: bool,
 }
 
@@ -107,7 +107,7 @@ impl Lane {
             told_up: None,
             last_heard_unix_ms: None,
             malformed: BTreeMap::new(),
-            foreign: BTreeSet::new(),
+            foreign: Arc::default(),
             changed: true,
         }
     }
@@ -140,12 +140,14 @@ impl Lane {
     /// A foreign address; `true` when people should be told of it.
     pub(super) fn foreign(&mut self, address: &Arc<str>) -> bool {
         self.count("foreign");
-        self.foreign.len() < FOREIGN_MAX && self.foreign.insert(Arc::clone(address))
+        self.foreign.len() < FOREIGN_MAX
+            && !self.foreign.contains(address)
+            && Arc::make_mut(&mut self.foreign).insert(Arc::clone(address))
     }
 
     /// An address is foreign no longer.
     pub(super) fn welcome(&mut self, address: &str) {
-        self.changed |= self.foreign.remove(address);
+        self.changed |= self.foreign.contains(address) && Arc::make_mut(&mut self.foreign).remove(address);
     }
 
     /// Something good was heard.
@@ -166,8 +168,8 @@ impl Lane {
             modem: self.modem,
             last_heard_unix_ms: self.last_heard_unix_ms,
             malformed: self.malformed.iter().map(|(kind, count)| (*kind, *count)).collect(),
-            foreign: self.foreign.iter().cloned().collect(),
-            joining: self.window.as_ref().map(|window| window.shown.clone()),
+            foreign: Arc::clone(&self.foreign),
+            joining: self.window.as_ref().map(|window| Arc::clone(&window.shown)),
             joins: self.line.joins(),
             options: self.line.options(),
         }

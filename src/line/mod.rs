@@ -130,6 +130,12 @@ impl Joins {
     pub fn waits(self) -> bool {
         self.by_button || self.by_label
     }
+
+    /// What is printed on a device, its address or its label's code, is enough to let it in ([`Operation::Link`]).
+    #[must_use]
+    pub fn takes_code(self) -> bool {
+        self.by_address || self.by_label
+    }
 }
 
 /// An address that is not one in this dialect.

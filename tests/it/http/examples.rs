@@ -44,7 +44,7 @@ fn house(lab: &Lab) {
     let line = LineName::parse("dlt645").expect("a name");
     lab.keeper.show_device(device(DEVICE, "Kettle"));
     lab.keeper.show_line(Arc::new(LineHealth {
-        foreign: vec!["000000004799".into()],
+        foreign: Arc::new(["000000004799".into()].into()),
         joining: None,
         joins: Joins { by_call: true, ..Joins::default() },
         options: &[OptionRow { name: "export", words: &[], about: "exported energy is counted" }],
@@ -122,7 +122,7 @@ async fn every_example_of_the_specification_answers_what_stands_there() {
             let Some(envelope) = requests.recv().await else { return };
             let answer = match envelope.request {
                 Request::Command(_) => Given::from(taken()),
-                Request::OpenJoining { line: Some(line), .. } => Given::Joining(line, Box::new(window())),
+                Request::OpenJoining { line: Some(line), .. } => Given::Joining(line, Arc::new(window())),
                 _ => Given::Nothing,
             };
             envelope.answer.send(Ok(answer)).expect("somebody waits");

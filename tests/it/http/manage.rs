@@ -87,7 +87,7 @@ async fn a_joining_window_is_opened_shown_and_closed() {
         error: Some(("no_answer", "nobody answered".into())),
     };
     let name = LineName::parse("insteon").unwrap();
-    let given = Ok(Given::Joining(name.clone(), Box::new(window.clone())));
+    let given = Ok(Given::Joining(name.clone(), Arc::new(window.clone())));
     let body = r#"{"seconds":30,"code":"1A.77.7B"}"#;
     let (reply, request) = ask(&mut lab, "POST /v1/joining", body, given).await;
     assert_eq!((reply.status, reply.header("location")), (201, Some("/v1/joining?line=insteon")));
@@ -109,8 +109,8 @@ async fn a_joining_window_is_opened_shown_and_closed() {
         modem: None,
         last_heard_unix_ms: None,
         malformed: Vec::new(),
-        foreign: Vec::new(),
-        joining: Some(window),
+        foreign: Arc::default(),
+        joining: Some(Arc::new(window)),
         joins: Default::default(),
         options: &[],
     }));

@@ -12,7 +12,7 @@ use super::lab::{Lab, command, device};
 
 fn line(port: Result<(), &str>, modem: Option<bool>) -> Arc<LineHealth> {
     Arc::new(LineHealth {
-        foreign: Vec::new(),
+        foreign: Arc::default(),
         joining: None,
         joins: Default::default(),
         options: &[],
