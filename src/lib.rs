@@ -6,6 +6,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`mod@device`] | the nouns: ids, quantities, readings, devices |
+//! | [`access`] | who may do what |
 //! | [`mod@line`] | the verbs of a line, and one folder per dialect |
 //! | [`hub`] | registry, commands, poll plan, energy ledger, events: one state machine |
 //! | [`json`], [`record`] | the nouns as JSON of the contracts, and as they are stored |
@@ -20,6 +21,7 @@
 //!
 //! Start reading at [`hub::Hub`] (what is decided) or at `run/event_loop.rs` (what is done).
 
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod device;

@@ -1,17 +1,12 @@
-//! The HTTP API: routes, settings, and what every handler holds. Generic over [`Source`] and [`Commands`], so a
-//! relay can offer the same. It refuses to know lines, brokers and disks. Spec: `protocol-spec/http.md`.
+//! The HTTP API: its settings, and what every handler holds. Generic over [`Source`](crate::source::Source) and
+//! [`Commands`](crate::source::Commands), so a relay can offer the same. It refuses to know lines, brokers and disks. Spec: `protocol-spec/http.md`.
 //!
-//! A request: [`serve`] accepts and limits connections → the router here → one file per resource
+//! A request: [`serve`] accepts and limits connections → the router of [`routes`] → one file per resource
 //! (`events`, `devices`, `commands`, `health`). Refusals of all of them are [`problem`]s.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Path;
-use axum::http::{Method, Uri, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use tokio::sync::watch;
 
 pub mod ask;
@@ -29,14 +24,12 @@ mod poll;
 pub mod problem;
 mod progress;
 mod reply;
+pub mod routes;
 mod serve;
 mod sse;
 mod wish;
 
 pub use serve::serve;
-
-use crate::source::{Commands, Source};
-use problem::Problem;
 
 /// Where the snapshot is.
 pub const SNAPSHOT: &str = "/v1/snapshot";
@@ -97,64 +90,4 @@ struct App<S> {
 /// Ready when the server stops, or when nobody is left who could stop it.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-fn router<S: Source + Commands>(app: App<S>) -> Router {
-    Router::new()
-        .route("/", get(index))
-        .route("/v1/gateway", get(devices::gateway::<S>))
-        .route("/v1/devices", get(devices::list::<S>).post(manage::add::<S>))
-        .route(
-            "/v1/devices/{id}",
-            get(devices::one::<S>).patch(manage::change::<S>).delete(manage::remove::<S>),
-        )
-        .route("/v1/devices/{id}/replace", post(manage::replace::<S>))
-        .route("/v1/devices/{id}/commands", post(commands::create::<S>))
-        .route("/v1/joining", get(joining::list::<S>).post(joining::open::<S>).delete(joining::close::<S>))
-        .route("/v1/commands/{id}", get(commands::show::<S>).delete(commands::cancel::<S>))
-        .route("/v1/events", get(events::show::<S>))
-        .route(SNAPSHOT, get(devices::snapshot::<S>))
-        .route("/livez", get(health::live::<S>))
-        .route("/healthz", get(health::health::<S>))
-        .route("/problems/{name}", get(problem_page))
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
-        .with_state(app)
-}
-
-const INDEX: &str = "\
-Plugline gateway. What there is:
-
-GET    /v1/gateway                  the gateway and its lines
-GET    /v1/devices                  all devices
-POST   /v1/devices                  add one: {\"line\":\"insteon\",\"address\":\"1A.77.7B\"}
-GET    /v1/devices/{id}             one device
-PATCH  /v1/devices/{id}             {\"name\":\"Kettle\",\"options\":{…}}
-DELETE /v1/devices/{id}             forget it
-POST   /v1/devices/{id}/replace     other hardware in its place: {\"address\":\"2C.0D.11\"}
-GET    /v1/joining                  joining windows; POST {\"seconds\":60} opens one, DELETE closes it
-POST   /v1/devices/{id}/commands    {\"command\":\"switch\",\"args\":{\"on\":true}}
-GET    /v1/commands/{id}            a command and its outcome; ?wait=S waits for it
-DELETE /v1/commands/{id}            take a queued command back
-GET    /v1/events                   the feed; ?after=CURSOR&wait=S, or Accept: text/event-stream
-GET    /v1/snapshot                 everything as it is now, and the cursor to go on from
-GET    /livez  /healthz             health
-GET    /problems/{name}             what a problem means
-";
-
-async fn index() -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], INDEX).into_response()
-}
-
-async fn problem_page(Path(name): Path<String>) -> Result<Response, Problem> {
-    problem::page(&name)
-        .ok_or_else(|| Problem::new(&problem::NOT_FOUND, format!("no problem is called `{name}`")))
-}
-
-async fn not_found(uri: Uri) -> Problem {
-    Problem::new(&problem::NOT_FOUND, format!("`{}` is not a path of this gateway", uri.path()))
-}
-
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(&problem::METHOD_NOT_ALLOWED, format!("{method} is not for `{}`", uri.path()))
 }

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::connection::{Limits, connection};
 use super::problem::{Problem, TOO_MANY_CONNECTIONS};
-use super::{App, Settings, router, stopped};
+use super::routes::router;
+use super::{App, Settings, stopped};
 use crate::source::{Commands, Source};
 
 /// Refusals being told at once; connections beyond are dropped without a word.

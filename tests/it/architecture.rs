@@ -11,6 +11,7 @@ use syn::visit::Visit;
 /// Of two entries that fit a path the longer one counts.
 const RANKS: &[(&str, u32)] = &[
     ("device", 0),
+    ("access", 1),
     ("line", 1),
     ("hub", 2),
     ("json", 3),
@@ -42,8 +43,16 @@ const RANKS: &[(&str, u32)] = &[
 ];
 
 /// Pure: no clock, no async, no I/O, no serde.
-const PURE: &[&str] =
-    &["device", "line", "hub", "config::place", "port::recording", "port::conversation", "port::pcap"];
+const PURE: &[&str] = &[
+    "access",
+    "device",
+    "line",
+    "hub",
+    "config::place",
+    "port::recording",
+    "port::conversation",
+    "port::pcap",
+];
 
 /// Pure but for encodings: no clock, no async, no I/O.
 const PURE_WITH_SERDE: &[&str] = &[
@@ -354,6 +363,43 @@ fn each_technology_is_named_in_its_room_only() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Calls by which a router gets a route.
+const ROUTING: [&str; 8] = [
+    "route",
+    "route_service",
+    "nest",
+    "nest_service",
+    "merge",
+    "fallback",
+    "fallback_service",
+    "method_not_allowed_fallback",
+];
+
+#[derive(Default)]
+struct Calls(Vec<String>);
+
+impl<'ast> Visit<'ast> for Calls {
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        self.0.push(call.method.to_string());
+        syn::visit::visit_expr_method_call(self, call);
+    }
+}
+
+#[test]
+fn no_route_exists_without_a_row_in_the_table() {
+    let mut tables = 0;
+    for source in gateway().iter().filter(|source| source.module.starts_with("http")) {
+        let mut calls = Calls::default();
+        calls.visit_file(&source.ast);
+        let routes = calls.0.iter().any(|call| ROUTING.contains(&call.as_str()))
+            || Paths::of(source).iter().any(|path| path.starts_with("axum::routing"));
+        let is_table = source.module == "http::routes";
+        tables += usize::from(is_table && routes);
+        assert!(!routes || is_table, "{} makes a route; give it a row in http::routes", source.module);
+    }
+    assert_eq!(tables, 1, "the table is where the rule looks for it");
 }
 
 struct Functions<'a> {
