@@ -5,16 +5,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
-use crate::hub::feed::{Event, Fresh, Ring};
+use crate::hub::feed::{Body, Event, Fresh, Ring};
+use crate::hub::history::{self, Gatherer, Page, Wanted};
 use crate::hub::{Answer, LineHealth, Refused, Request};
-use crate::source::{Commands, Entry, Identity, Part, ReadBroken, Source, Span};
+use crate::source::{Commands, Entry, History, Identity, Part, ReadBroken, Source, Span};
 
 /// Requests waiting for the loop; more callers wait their turn.
 const MAILBOX: usize = 64;
+
+/// Events looked at in one go while the past is searched: some milliseconds of a thread, and whoever has gone is
+/// noticed after each.
+const LOOK: usize = 16_384;
+
+/// Searches of the past at once: each holds a page of rows in memory and keeps a core busy.
+const SEARCHES: usize = 2;
 
 /// Reads what has left the ring; implemented by the log.
 pub trait Past: Send + Sync + 'static {
@@ -26,6 +34,25 @@ pub trait Past: Send + Sync + 'static {
 
     /// (First kept seq) − 1.
     fn oldest(&self) -> u64;
+
+    /// The readings of `device` among the next `look` events behind `after`, and the last seq looked at; `after`
+    /// itself when there is none.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn readings(&self, device: &DeviceId, after: u64, look: usize) -> std::io::Result<(Vec<Event>, u64)> {
+        let mut events = self.read(after, look)?;
+        let upto = events.last().map_or(after, |event| event.seq);
+        events.retain(|event| {
+            event.fresh.device.as_ref() == Some(device) && matches!(event.fresh.body, Body::Reading(_))
+        });
+        Ok((events, upto))
+    }
+
+    /// A position before everything that was measured at `unix_ms` or later.
+    fn before(&self, _unix_ms: i64) -> u64 {
+        self.oldest()
+    }
 }
 
 /// A request and the way its answer goes.
@@ -54,6 +81,7 @@ struct Inner {
     durable: watch::Sender<u64>,
     requests: mpsc::Sender<Envelope>,
     past: Box<dyn Past>,
+    searches: Semaphore,
 }
 
 /// What every edge holds.
@@ -82,6 +110,7 @@ pub fn open(identity: Identity, head: u64, past: Box<dyn Past>, positions: Posit
         durable: watch::Sender::new(head),
         requests,
         past,
+        searches: Semaphore::new(SEARCHES),
     }));
     (door.clone(), Keeper { door, requests: mailbox })
 }
@@ -214,6 +243,57 @@ impl Source for Door {
         let mut head = self.0.head.subscribe();
         // The sender lives in the door itself, so it cannot be gone while we wait.
         let _ = head.wait_for(|head| *head > after).await;
+    }
+}
+
+impl Door {
+    /// Looks at a device's readings behind `after`, a piece at a time, until `enough` or the head as it is now.
+    async fn search(
+        &self,
+        device: &DeviceId,
+        mut after: u64,
+        mut enough: impl FnMut(Event) -> bool,
+    ) -> Result<(), ReadBroken> {
+        let head = self.span().head;
+        while after < head {
+            let (inner, device) = (Arc::clone(&self.0), device.clone());
+            let looked = move || inner.past.readings(&device, after, LOOK);
+            let (events, upto) =
+                tokio::task::spawn_blocking(looked).await.map_err(std::io::Error::other)??;
+            if events.into_iter().any(&mut enough) || upto == after {
+                break;
+            }
+            after = upto;
+        }
+        Ok(())
+    }
+}
+
+impl History for Door {
+    async fn readings(&self, wanted: Wanted, rows_max: usize) -> Result<Page, ReadBroken> {
+        // Closed never: it lives as long as the door.
+        let _turn = self.0.searches.acquire().await;
+        let (device, after) = (wanted.device.clone(), self.0.past.before(wanted.starts_ms()));
+        let mut gatherer = Gatherer::new(wanted, rows_max);
+        self.search(&device, after, |event| {
+            if let Body::Reading(reading) = event.fresh.body {
+                gatherer.take(&history::Sample { seq: event.seq, unix_ms: event.fresh.unix_ms, reading });
+            }
+            false
+        })
+        .await?;
+        Ok(gatherer.page())
+    }
+
+    async fn remembers(&self, device: &DeviceId) -> Result<bool, ReadBroken> {
+        let _turn = self.0.searches.acquire().await;
+        let mut found = false;
+        self.search(device, self.0.past.oldest(), |_| {
+            found = true;
+            true
+        })
+        .await?;
+        Ok(found)
     }
 }
 

@@ -1,5 +1,6 @@
-//! What readers of the feed need, and what callers of commands need, as two traits: the gateway's door implements
-//! both, and so can a relay's view of one gateway. Positions and their rules: `protocol-spec/http.md`, Cursors.
+//! What readers of the feed, callers of commands and askers for the past need, as three traits: the gateway's door
+//! implements all, and so can a relay's view of one gateway. Positions and their rules: `protocol-spec/http.md`,
+//! Cursors.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -9,6 +10,7 @@ pub use crate::device::Identity;
 use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
 use crate::hub::feed::Event;
+use crate::hub::history::{Page, Wanted};
 use crate::hub::{Answer, LineHealth, Request};
 use crate::json;
 
@@ -86,8 +88,8 @@ impl Span {
 #[error("the event log could not be read: {0}")]
 pub struct ReadBroken(#[from] pub std::io::Error);
 
-/// A feed that can be read from a position and waited for.
-pub trait Source: Clone + Send + Sync + 'static {
+/// A feed that can be read from a position, waited for, and searched.
+pub trait Source: History + Clone + Send + Sync + 'static {
     /// Whose log it is.
     fn identity(&self) -> &Identity;
 
@@ -106,6 +108,25 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// Waits until the head is above `after`. Cancel-safe.
     fn wait(&self, after: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// What was measured, from the log.
+pub trait History: Clone + Send + Sync + 'static {
+    /// One page of readings, at most `rows_max` rows.
+    ///
+    /// # Errors
+    /// [`ReadBroken`] when the disk fails.
+    fn readings(
+        &self,
+        wanted: Wanted,
+        rows_max: usize,
+    ) -> impl Future<Output = Result<Page, ReadBroken>> + Send;
+
+    /// A reading of the device is kept, also when the registry knows it no longer.
+    ///
+    /// # Errors
+    /// [`ReadBroken`] when the disk fails.
+    fn remembers(&self, device: &DeviceId) -> impl Future<Output = Result<bool, ReadBroken>> + Send;
 }
 
 /// What a part of the gateway says of itself for health.

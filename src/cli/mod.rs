@@ -16,6 +16,7 @@ pub mod demo;
 pub mod events;
 pub mod gateway;
 mod hands;
+pub mod history;
 pub mod join;
 pub mod locate;
 pub mod logs;
@@ -81,6 +82,8 @@ enum Verb {
     Join(join::Arguments),
     #[command(flatten)]
     Registry(manage::Verb),
+    /// What a socket measured
+    Readings(history::Readings),
     /// Follow the feed
     Events {
         /// Start behind this cursor instead of now; `earliest` for all that is kept
@@ -166,6 +169,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Join(arguments) => runtime()?.block_on(join::run(&arguments, &mut out)),
         Verb::Registry(verb) => runtime()?.block_on(manage::run(&verb, &mut out)),
+        Verb::Readings(arguments) => runtime()?.block_on(history::readings(&arguments, &mut out)),
         Verb::Events { since, gateway } => runtime()?
             .block_on(async { events::run(&gateway.client()?, &since, gateway.json, &mut out).await }),
     }

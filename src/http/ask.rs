@@ -35,7 +35,11 @@ impl Query<'_> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn one(&self, field: &'static str) -> Result<Option<&str>, BadParameter> {
+    /// The value of a parameter that is given once or not at all.
+    ///
+    /// # Errors
+    /// [`BadParameter`] when it is given twice.
+    pub fn one(&self, field: &'static str) -> Result<Option<&str>, BadParameter> {
         let mut all = self.all(field);
         let first = all.next();
         match all.next() {
@@ -44,7 +48,11 @@ impl Query<'_> {
         }
     }
 
-    fn number(&self, field: &'static str, low: u64, high: u64) -> Result<Option<u64>, BadParameter> {
+    /// A decimal number, clamped.
+    ///
+    /// # Errors
+    /// [`BadParameter`] when it is no number, or given twice.
+    pub fn number(&self, field: &'static str, low: u64, high: u64) -> Result<Option<u64>, BadParameter> {
         let Some(text) = self.one(field)? else { return Ok(None) };
         let bad = BadParameter { field, got: text.to_owned(), wanted: "a whole decimal number" };
         clamped(text, low, high).map(Some).ok_or(bad)
@@ -125,9 +133,14 @@ fn preferred_wait(header: &str) -> Option<u64> {
 
 /// `Accept` names `text/event-stream`.
 pub fn wants_stream<'h>(accept: impl IntoIterator<Item = &'h str>) -> bool {
+    accepts(accept, "text/event-stream")
+}
+
+/// `Accept` names this type; a range such as `*/*` does not.
+pub fn accepts<'h>(accept: impl IntoIterator<Item = &'h str>, wanted: &str) -> bool {
     accept.into_iter().flat_map(|header| header.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        let named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(wanted));
         // A weight of zero says "not this one".
         let refused = parts.any(|part| {
             part.strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)

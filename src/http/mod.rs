@@ -23,6 +23,7 @@ mod pen;
 mod poll;
 pub mod problem;
 mod progress;
+mod readings;
 mod reply;
 pub mod routes;
 mod serve;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::problem::{self, Problem};
-use super::{App, SNAPSHOT, commands, devices, events, health, joining, manage};
+use super::{App, SNAPSHOT, commands, devices, events, health, joining, manage, readings};
 use crate::access::Scope;
 use crate::source::{Commands, Source};
 
@@ -86,7 +86,7 @@ methods!(get = GET, post = POST, patch = PATCH, delete = DELETE);
 
 /// Every route there is, in the order of the index page.
 pub(super) fn rows<S: Source + Commands>() -> Vec<Row<S>> {
-    [registry(), switching(), feed(), about()].into_iter().flatten().collect()
+    [registry(), switching(), feed(), history(), about()].into_iter().flatten().collect()
 }
 
 fn registry<S: Source + Commands>() -> Vec<Row<S>> {
@@ -105,6 +105,15 @@ fn registry<S: Source + Commands>() -> Vec<Row<S>> {
         post("/v1/joining", MANAGE, "open one", joining::open::<S>).body(r#"{"seconds":60}"#),
         delete("/v1/joining", MANAGE, "close it", joining::close::<S>),
     ]
+}
+
+fn history<S: Source + Commands>() -> Vec<Row<S>> {
+    vec![get(
+        "/v1/devices/{id}/readings",
+        READ,
+        "what it measured; ?from=T&to=T&step_s=N, or Accept: text/csv",
+        readings::show::<S>,
+    )]
 }
 
 fn switching<S: Source + Commands>() -> Vec<Row<S>> {

@@ -12,6 +12,7 @@ mod effect;
 pub mod energy;
 pub mod feed;
 mod happening;
+pub mod history;
 pub mod joining;
 mod lane;
 mod manage;

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::segment::{Step, Walk};
 use super::shared::{Plan, Sealed, Shared};
+use crate::device::DeviceId;
 use crate::door::Past;
 use crate::hub::feed::Event;
 use crate::record;
@@ -16,16 +17,30 @@ use crate::record;
 pub struct LogReader(pub(super) Arc<Shared>);
 
 /// Events gathered for one answer.
-struct Page {
+struct Page<'a> {
     after: u64,
-    limit: usize,
+    /// Events that may be looked at.
+    left: usize,
+    /// Only readings of this device are gathered.
+    only: Option<&'a str>,
     events: Vec<Event>,
     damaged: u64,
 }
 
-impl Page {
+impl<'a> Page<'a> {
+    fn new(after: u64, left: usize, only: Option<&'a str>) -> Self {
+        Self { after, left, only, events: Vec::new(), damaged: 0 }
+    }
+
     fn full(&self) -> bool {
-        self.events.len() >= self.limit
+        self.left == 0
+    }
+
+    /// It is known without its body that nobody asks for it; its number, if so.
+    fn skips(&self, payload: &[u8]) -> Option<u64> {
+        let only = self.only?;
+        let head = record::head_of(payload)?;
+        (!head.reading || head.device != Some(only)).then_some(head.seq)
     }
 
     /// Takes what a walk meets until the page is full.
@@ -42,6 +57,11 @@ impl Page {
 
     fn take_record(&mut self, payload: &[u8]) {
         if record::seq_of(payload).is_some_and(|seq| seq <= self.after) {
+            return;
+        }
+        self.left -= 1;
+        if let Some(seq) = self.skips(payload) {
+            self.after = seq;
             return;
         }
         match record::event_of(payload) {
@@ -83,11 +103,10 @@ impl Range for &Sealed {
     }
 }
 
-impl Past for LogReader {
+impl LogReader {
     /// What cannot be read is skipped and counted: the rest of its segment if the damage hides where the next
     /// record starts.
-    fn read(&self, after: u64, limit: usize) -> io::Result<Vec<Event>> {
-        let mut page = Page { after, limit, events: Vec::new(), damaged: 0 };
+    fn gather(&self, page: &mut Page<'_>) -> io::Result<()> {
         while !page.full() {
             let plan = self.0.lock().plan(page.after);
             let until = match plan {
@@ -109,18 +128,34 @@ impl Past for LogReader {
             }
         }
         self.0.damaged.fetch_add(page.damaged, Ordering::Relaxed);
-        Ok(page.events)
+        Ok(())
     }
 
-    fn oldest(&self) -> u64 {
-        self.0.lock().oldest()
-    }
-}
-
-impl LogReader {
     /// Records that readers met and could not read, since the start. One may be counted more than once.
     #[must_use]
     pub fn damaged(&self) -> u64 {
         self.0.damaged.load(Ordering::Relaxed)
+    }
+}
+
+impl Past for LogReader {
+    fn read(&self, after: u64, limit: usize) -> io::Result<Vec<Event>> {
+        let mut page = Page::new(after, limit, None);
+        self.gather(&mut page)?;
+        Ok(page.events)
+    }
+
+    fn readings(&self, device: &DeviceId, after: u64, look: usize) -> io::Result<(Vec<Event>, u64)> {
+        let mut page = Page::new(after, look, Some(device.as_str()));
+        self.gather(&mut page)?;
+        Ok((page.events, page.after))
+    }
+
+    fn before(&self, unix_ms: i64) -> u64 {
+        self.0.lock().before(unix_ms)
+    }
+
+    fn oldest(&self) -> u64 {
+        self.0.lock().oldest()
     }
 }

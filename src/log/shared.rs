@@ -170,6 +170,16 @@ impl State {
         first.map_or(self.head_at_open, |first| first - 1)
     }
 
+    /// A position before everything that was measured at `unix_ms` or later: nothing is noted before its time, so
+    /// segments that were closed before it hold nothing of it.
+    pub(super) fn before(&self, unix_ms: i64) -> u64 {
+        let active = self.active.as_ref();
+        let opened = self.sealed.iter().map(|sealed| &sealed.segment).chain(active);
+        let closed = opened.clone().skip(1).map(|next| (next.first, next.opened_unix_ms));
+        let earlier = closed.take_while(|(_, at)| at.is_some_and(|at| at < unix_ms));
+        earlier.last().map_or_else(|| self.oldest(), |(first, _)| first - 1)
+    }
+
     /// The grown part of the active segment was synced: its first `bytes` leave the tail.
     pub(super) fn settle(&mut self, bytes: usize, upto: u64) {
         self.tail.drain(..bytes);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::device::DeviceId;
 use crate::door::Past;
 use crate::hub::feed::{GapReason, GatewayEvent};
 use crate::record::samples::{gateway, reading};
@@ -341,6 +342,53 @@ fn what_a_failing_disk_refused_is_in_the_readers_view_and_is_written_when_it_is_
     assert_eq!(log.writer.sync().unwrap(), 8);
     drop(log);
     assert_eq!(seqs(&start(dir.path(), Options::default())), (1..=8).collect::<Vec<_>>());
+}
+
+#[test]
+fn readings_of_one_device_are_found_in_files_and_memory_and_the_rest_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = start(dir.path(), small());
+    for seq in 1..=60 {
+        let mut event = reading(seq, 5);
+        event.fresh.device = DeviceId::parse(if seq % 3 == 0 { "b" } else { "a" });
+        log.appender.append(&event).unwrap();
+        if seq == 30 || seq == 31 {
+            log.writer.sync().unwrap();
+        }
+    }
+    log.appender.append(&gateway(61, GatewayEvent::Stopping)).unwrap();
+    let device = DeviceId::parse("b").unwrap();
+    let (mut after, mut found) = (0, Vec::new());
+    loop {
+        let (events, upto) = log.reader.readings(&device, after, 7).unwrap();
+        assert!(events.len() <= 7);
+        found.extend(events.iter().map(|event| event.seq));
+        if upto == after {
+            break;
+        }
+        after = upto;
+    }
+    assert_eq!((after, found), (61, (3..=60).step_by(3).collect()));
+}
+
+#[test]
+fn a_search_by_time_starts_in_the_segment_that_was_open_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = start(dir.path(), small());
+    for seq in 1..=60 {
+        let mut event = reading(seq, 5);
+        event.fresh.unix_ms = 1_000_000 + seq.cast_signed() * 1000;
+        log.appender.append(&event).unwrap();
+        log.writer.sync().unwrap();
+    }
+    assert!(segments(dir.path()).len() > 3);
+    assert_eq!(log.reader.before(0), 0);
+    for seq in 1..=60 {
+        let start = log.reader.before(1_000_000 + seq * 1000);
+        assert!(start < seq.unsigned_abs(), "{start} is not before {seq}");
+        assert!(seq.unsigned_abs() - start < 25, "{start} is far before {seq}");
+    }
+    assert!(log.reader.before(i64::MAX) > 40);
 }
 
 #[derive(Clone, Debug)]

@@ -35,6 +35,29 @@ pub fn seq_of(stored: &[u8]) -> Option<u64> {
     postcard::take_from_bytes(stored.get(1..)?).ok().map(|(seq, _)| seq)
 }
 
+/// What a stored event says before its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// Its number.
+    pub seq: u64,
+    /// Its time, milliseconds since 1970 UTC.
+    pub unix_ms: i64,
+    /// About which device.
+    pub device: Option<&'a str>,
+    /// It is a reading.
+    pub reading: bool,
+}
+
+/// The head of a stored event, read without its body; `None` when it is of a later schema or has another shape.
+#[must_use]
+pub fn head_of(stored: &[u8]) -> Option<Head<'_>> {
+    let payload = stored.strip_prefix(&[SCHEMA])?;
+    // Variants are told by their place as a number; readings are the first.
+    let (head, _) = postcard::take_from_bytes::<(u64, i64, u8, Option<&str>, u32)>(payload).ok()?;
+    let (seq, unix_ms, _, device, body) = head;
+    Some(Head { seq, unix_ms, device, reading: body == 0 })
+}
+
 mirror!(CauseV1 = Cause { Command, Button, PowerOn, Poll, Group, Trip, Unknown });
 mirror!(ChangeV1 = Change { Added, Changed, Removed, Replaced });
 mirror!(GapReasonV1 = GapReason { Crash, Storage });

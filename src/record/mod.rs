@@ -28,7 +28,7 @@ mod registry;
 #[cfg(test)]
 pub(crate) mod samples;
 
-pub use event::{append_event, event_of, seq_of};
+pub use event::{Head, append_event, event_of, head_of, seq_of};
 pub use registry::{Meta, Registry, seal_meta, sidecar_of, sidecar_text, unseal_meta};
 
 /// The newest schema that is written and read.

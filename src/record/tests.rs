@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::samples::{any_command, any_device, any_event, command, device, reading};
 use super::*;
 use crate::device::{Epoch, GatewayId};
+use crate::hub::feed::Body;
 use std::sync::Arc;
 
 proptest! {
@@ -13,6 +14,11 @@ proptest! {
         let mut stored = Vec::new();
         append_event(&event, &mut stored);
         prop_assert_eq!(seq_of(&stored), Some(event.seq));
+        let head = head_of(&stored).expect("it was stored now");
+        let fresh = &event.fresh;
+        prop_assert_eq!((head.seq, head.unix_ms), (event.seq, fresh.unix_ms));
+        prop_assert_eq!(head.device, fresh.device.as_ref().map(DeviceId::as_str));
+        prop_assert_eq!(head.reading, matches!(fresh.body, Body::Reading(_)));
         prop_assert_eq!(event_of(&stored), Ok(event));
         prop_assert_eq!(unseal_device(&seal_device(&device)), Ok(device));
         prop_assert_eq!(unseal_command(&seal_command(&command)), Ok(command));

@@ -8,5 +8,6 @@ mod held;
 mod lab;
 mod manage;
 mod polls;
+mod readings;
 mod resources;
 mod streams;

@@ -94,7 +94,16 @@ impl Lab {
     }
 
     pub(crate) fn append(&self, device: Option<&str>, body: Body) -> u64 {
-        let entry = self.keeper.append(fresh(device, body)).expect("below the ceiling");
+        self.append_fresh(fresh(device, body))
+    }
+
+    /// Appends a reading that was measured at another time.
+    pub(crate) fn measured(&self, device: &str, unix_ms: i64, reading: Reading) -> u64 {
+        self.append_fresh(Fresh { unix_ms, ..fresh(Some(device), Body::Reading(reading)) })
+    }
+
+    fn append_fresh(&self, fresh: Fresh) -> u64 {
+        let entry = self.keeper.append(fresh).expect("below the ceiling");
         self.past.events.lock().expect("not poisoned").push(entry.event.clone());
         entry.event.seq
     }
