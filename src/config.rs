@@ -11,11 +11,13 @@ use toml::Spanned;
 
 mod dialects;
 mod file;
+mod http;
 mod place;
 mod tls;
 
 pub use dialects::{Dialect, LineConfig, Shown, note};
 pub use file::ConfigError;
+pub use http::HttpKeys;
 pub use place::{AS_RECORDED, Pace, Place};
 
 use crate::device::LineName;
@@ -39,6 +41,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// HTTP connections held at once; `None`: as many as the API holds by default.
     pub http_connections: Option<usize>,
+    /// What else is said of the HTTP API.
+    pub http: HttpKeys,
     /// The broker and the topics.
     pub mqtt: Settings,
     /// The lines, in order.
@@ -136,6 +140,7 @@ impl Config {
         Ok(Self {
             http_listen,
             http_connections: connections(&context, file.http.connections.as_ref())?,
+            http: http::keys(&context, &file.http)?,
             mqtt: mqtt_settings(&context, &file.mqtt)?,
             lines: lines(&context, &file.line)?,
             store_dir: file.store.dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),

@@ -18,6 +18,7 @@ use crate::config::{Config, LineConfig};
 use crate::device::{Moment, Now};
 use crate::disk::{self, Restored, Started};
 use crate::door::{self, Door, Past};
+use crate::http::guard::host::Hosts;
 use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
 use crate::port::recorder::{self, Written};
@@ -191,6 +192,10 @@ fn start_edges(
     let settings = http::Settings {
         version: VERSION.into(),
         started_unix_ms: running.started_unix_ms,
+        guard: http::guard::Rules {
+            hosts: Hosts::new(hostname().as_deref(), &config.http.names),
+            origins: config.http.cors_origins.clone(),
+        },
         connections: config.http_connections.unwrap_or(http::CONNECTIONS),
         ..http::Settings::default()
     };
@@ -198,6 +203,12 @@ fn start_edges(
     let told = mqtt::Told { seed: running.seed, stop: running.stopped, listening };
     edges.spawn(mqtt::run(door.clone(), config.mqtt.clone(), told));
     (edges, broker)
+}
+
+/// What this machine calls itself; read anew at each start.
+fn hostname() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(text.trim_end().to_owned())
 }
 
 async fn announce(

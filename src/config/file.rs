@@ -29,6 +29,8 @@ pub(super) struct File<'t> {
 pub(super) struct Http {
     pub(super) listen: Option<Spanned<String>>,
     pub(super) connections: Option<Spanned<usize>>,
+    pub(super) names: Vec<Spanned<String>>,
+    pub(super) cors_origins: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -19,12 +19,13 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tower_service::Service as _;
 
+use super::guard::{self, Peer, Rules};
 use super::pen::{Pad, Writing};
 use super::progress::Progress;
 use super::stopped;
@@ -38,9 +39,13 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 type Io = Progress<TcpStream>;
 
-/// Limits of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+/// What all connections of a server share.
+#[derive(Clone)]
+pub(super) struct Desk {
+    /// Where admitted requests go.
+    pub(super) router: Router,
+    /// Which requests are admitted.
+    pub(super) rules: Rules,
     /// A request's head must be complete after this time.
     pub(super) head_time: Duration,
     /// A write that makes no progress for this long ends the connection.
@@ -50,14 +55,14 @@ pub(super) struct Limits {
 /// Answers requests until the other side, a limit or the server ends it.
 pub(super) async fn connection(
     stream: TcpStream,
-    router: Router,
-    limits: Limits,
+    peer: Peer,
+    desk: Arc<Desk>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut io = Progress::new(stream, limits.stall);
-    let mut head_time = limits.head_time;
+    let mut io = Progress::new(stream, desk.stall);
+    let mut head_time = desk.head_time;
     loop {
-        let taken = match exchange(io, &router, head_time, &mut stop).await {
+        let taken = match exchange(io, (&desk, peer), head_time, &mut stop).await {
             Ok(None) => return,
             Ok(Some(taken)) => taken,
             Err(error) => return tracing::debug!(%error, "an HTTP connection ended early"),
@@ -70,7 +75,7 @@ pub(super) async fn connection(
             let _ = io.shutdown().await;
             return;
         }
-        let Some(left) = next(&mut io, limits.head_time, &mut stop).await else { return };
+        let Some(left) = next(&mut io, desk.head_time, &mut stop).await else { return };
         head_time = left;
     }
 }
@@ -104,12 +109,12 @@ struct Taken {
 /// Requests and answers through hyper; until the connection ends or is taken over.
 async fn exchange(
     io: Io,
-    router: &Router,
+    (desk, peer): (&Arc<Desk>, Peer),
     head_time: Duration,
     stop: &mut watch::Receiver<bool>,
 ) -> hyper::Result<Option<Taken>> {
     let counter = Arc::new(Counter { offer: Mutex::default(), flushed: io.flushed() });
-    let clerk = Clerk { router: TowerToHyperService::new(router.clone()), counter: Arc::clone(&counter) };
+    let clerk = Clerk { desk: Arc::clone(desk), peer, counter: Arc::clone(&counter) };
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_time).max_buf_size(BUFFER);
     let mut served = builder.serve_connection(TokioIo::new(io), clerk);
@@ -154,9 +159,10 @@ impl Counter {
     }
 }
 
-/// The router, with an eye on bodies that can be taken over.
+/// Guard and router, with an eye on bodies that can be taken over.
 struct Clerk {
-    router: TowerToHyperService<Router>,
+    desk: Arc<Desk>,
+    peer: Peer,
     counter: Arc<Counter>,
 }
 
@@ -171,7 +177,7 @@ impl Service<Request<Incoming>> for Clerk {
             && request.method() == Method::GET
             && request.body().is_end_stream();
         let keep = !asks_to_close(request.headers());
-        let (answer, counter) = (self.router.call(request), Arc::clone(&self.counter));
+        let (answer, counter) = (self.desk.answer(request, self.peer), Arc::clone(&self.counter));
         Box::pin(async move {
             let mut response = answer.await?;
             let pad = response.extensions_mut().remove::<Pad>();
@@ -180,6 +186,31 @@ impl Service<Request<Incoming>> for Clerk {
             }
             Ok(response)
         })
+    }
+}
+
+impl Desk {
+    /// Answers a request: by the guard, or by whom it lets it pass to.
+    fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+        let (mut parts, body) = request.into_parts();
+        let reader = guard::reader(&self.rules, &parts);
+        let refusal = guard::refuse(&self.rules, &parts, !body.is_end_stream(), peer);
+        parts.extensions.insert(peer);
+        let desk = Arc::clone(self);
+        async move {
+            let mut response = match refusal {
+                Some(refusal) => refusal,
+                None => {
+                    desk.router.clone().call(Request::from_parts(parts, axum::body::Body::new(body))).await?
+                }
+            };
+            guard::dress(&desk.rules, reader, &mut response);
+            Ok(response)
+        }
     }
 }
 

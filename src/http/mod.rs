@@ -1,7 +1,7 @@
 //! The HTTP API: its settings, and what every handler holds. Generic over [`Source`](crate::source::Source) and
 //! [`Commands`](crate::source::Commands), so a relay can offer the same. It refuses to know lines, brokers and disks. Spec: `protocol-spec/http.md`.
 //!
-//! A request: [`serve`] accepts and limits connections → the router of [`routes`] → one file per resource
+//! A request: [`serve`] accepts and limits connections → [`guard`] → the router of [`routes`] → one file per resource
 //! (`events`, `devices`, `commands`, `health`). Refusals of all of them are [`problem`]s.
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub mod cursor;
 mod devices;
 mod events;
 mod fields;
+pub mod guard;
 mod health;
 mod joining;
 mod manage;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub version: Arc<str>,
     /// When the gateway started, milliseconds since 1970 UTC.
     pub started_unix_ms: i64,
+    /// Whom requests may be addressed to and which pages may send them.
+    pub guard: guard::Rules,
     /// Connections held at once; one more is answered 503.
     pub connections: usize,
     /// A request's head must be complete after this time, also on a kept connection.
@@ -68,6 +71,7 @@ impl Default for Settings {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             started_unix_ms: 0,
+            guard: guard::Rules::default(),
             connections: CONNECTIONS,
             head_time: Duration::from_secs(10),
             stall: Duration::from_secs(10),

@@ -19,7 +19,7 @@ pub(super) const BODY_MAX: usize = 64 * 1024;
 /// What is read beyond the limit and thrown away, so that the sender hears the 413 and not a reset connection.
 const BODY_DRAIN: usize = 1024 * 1024;
 /// A body must be there after this time; nobody types it by hand.
-const BODY_TIME: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A JSON object whose members stand in the order in which they were added.
 #[derive(Clone, Debug, Default)]
@@ -110,18 +110,31 @@ pub(super) fn applied(response: &mut Response, preferred_s: Option<u64>) {
     }
 }
 
+/// What `Content-Type` says, without parameters; empty when it is missing.
+pub(super) fn content_type(headers: &HeaderMap) -> &str {
+    let kind = texts(headers, header::CONTENT_TYPE).next().unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+/// Checks that a body is declared as JSON.
+///
+/// # Errors
+/// A [`Problem`] that tells what it is declared as.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = content_type(headers);
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let got = if kind.is_empty() { "missing".to_owned() } else { format!("`{kind}`") };
+    Err(Problem::new(&problem::NOT_JSON, format!("Content-Type is {got}, wanted `application/json`")))
+}
+
 /// Reads a body that must be JSON.
 ///
 /// # Errors
 /// A [`Problem`]: not declared as JSON, too big, too slow, broken, or not JSON (with line and column).
 pub(super) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
-    let kind = texts(headers, header::CONTENT_TYPE).next().unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        let got = if kind.is_empty() { "missing".to_owned() } else { format!("`{kind}`") };
-        let detail = format!("Content-Type is {got}, wanted `application/json`");
-        return Err(Problem::new(&problem::NOT_JSON, detail));
-    }
+    is_json(headers)?;
     let late = |_| Problem::new(&problem::TIMED_OUT, format!("the body took longer than {BODY_TIME:?}"));
     let bytes = tokio::time::timeout(BODY_TIME, read(headers, body)).await.map_err(late)??;
     serde_json::from_slice(&bytes).map_err(|error| Problem::new(&problem::BAD_JSON, error.to_string()))

@@ -1,18 +1,19 @@
 //! Accepting connections, limiting them, and ending them in time.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connection::{Limits, connection};
+use super::connection::{Desk, connection};
+use super::guard::Peer;
 use super::problem::{Problem, TOO_MANY_CONNECTIONS};
 use super::routes::router;
 use super::{App, Settings, stopped};
@@ -36,7 +37,12 @@ pub async fn serve<S: Source + Commands>(
     let settings = Arc::new(settings);
     let app = App { source, settings: Arc::clone(&settings), stop: stop.clone() };
     let server = Server {
-        router: router(app),
+        desk: Arc::new(Desk {
+            router: router(app),
+            rules: settings.guard.clone(),
+            head_time: settings.head_time,
+            stall: settings.stall,
+        }),
         places: Arc::new(Semaphore::new(settings.connections)),
         refusals: Arc::new(Semaphore::new(REFUSALS)),
         settings,
@@ -52,9 +58,9 @@ pub async fn serve<S: Source + Commands>(
                 () = &mut stop => break,
                 Some(_) = tasks.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, from)) => {
                         failing = false;
-                        server.take(stream, &mut tasks);
+                        server.take(stream, from, &mut tasks);
                     }
                     Err(error) => {
                         // Said once per trouble, not once per try.
@@ -76,7 +82,7 @@ pub async fn serve<S: Source + Commands>(
 }
 
 struct Server {
-    router: Router,
+    desk: Arc<Desk>,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     settings: Arc<Settings>,
@@ -84,12 +90,14 @@ struct Server {
 }
 
 impl Server {
-    fn take(&self, stream: TcpStream, tasks: &mut JoinSet<()>) {
+    fn take(&self, stream: TcpStream, from: SocketAddr, tasks: &mut JoinSet<()>) {
         // Events are small and must not wait for each other.
         let _ = stream.set_nodelay(true);
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            let limits = Limits { head_time: self.settings.head_time, stall: self.settings.stall };
-            let connection = connection(stream, self.router.clone(), limits, self.stop.clone());
+            // One that is over already has no address; its requests are nobody's.
+            let local = stream.local_addr().unwrap_or(from).ip().to_canonical();
+            let peer = Peer { address: from.ip().to_canonical(), local, secure: false };
+            let connection = connection(stream, peer, Arc::clone(&self.desk), self.stop.clone());
             tasks.spawn(async move {
                 connection.await;
                 drop(place);
@@ -108,7 +116,7 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let body = Problem::new(&TOO_MANY_CONNECTIONS, "all places are taken").body();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
-         Retry-After: 5\r\nConnection: close\r\n\r\n{body}",
+         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(answer.as_bytes()).await?;

@@ -29,6 +29,8 @@ const RANKS: &[(&str, u32)] = &[
     ("mqtt::backoff", 5),
     ("http::cursor", 5),
     ("http::ask", 5),
+    ("http::guard::host", 5),
+    ("http::guard::origin", 5),
     ("config::place", 5),
     ("config", 6),
     ("door", 7),
@@ -52,6 +54,8 @@ const PURE: &[&str] = &[
     "port::recording",
     "port::conversation",
     "port::pcap",
+    "http::guard::host",
+    "http::guard::origin",
 ];
 
 /// Pure but for encodings: no clock, no async, no I/O.

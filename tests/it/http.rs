@@ -5,7 +5,7 @@ mod commands;
 mod connections;
 mod examples;
 mod held;
-mod lab;
+pub(crate) mod lab;
 mod manage;
 mod polls;
 mod readings;

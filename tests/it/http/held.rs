@@ -40,10 +40,10 @@ async fn rest(mut stream: TcpStream) -> String {
 }
 
 fn poll(after: u64, headers: &str) -> String {
-    format!("GET /v1/events?wait=30&after=k3f9q2mz.{after} HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
+    format!("GET /v1/events?wait=30&after=k3f9q2mz.{after} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
 }
 
-const LAST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const LAST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn requests_sent_before_a_held_answer_is_over_are_answered_after_it_in_order() {

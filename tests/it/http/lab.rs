@@ -117,6 +117,11 @@ impl Lab {
         ask(self.address, head.to_owned(), body.to_owned()).await
     }
 
+    /// The same with a head that says itself to whom it is addressed.
+    pub(crate) async fn ask_host(&self, head: &str, body: &str) -> Reply {
+        exchange(self.address, head.to_owned(), body.to_owned()).await
+    }
+
     /// The same in the background.
     pub(crate) fn send_later(&self, head: &str) -> JoinHandle<Reply> {
         tokio::spawn(ask(self.address, head.to_owned(), String::new()))
@@ -133,7 +138,7 @@ impl Lab {
     /// Opens a request whose answer is read piece by piece.
     pub(crate) async fn open(&self, path: &str, headers: &str) -> Wire {
         let mut stream = self.connect().await;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut wire = Wire { stream, raw: Vec::new(), at: 0, left: 0, head: String::new(), ended: false };
         wire.read_head().await;
@@ -151,9 +156,13 @@ impl Lab {
 }
 
 async fn ask(address: SocketAddr, head: String, body: String) -> Reply {
+    exchange(address, format!("{head}Host: localhost\r\n"), body).await
+}
+
+async fn exchange(address: SocketAddr, head: String, body: String) -> Reply {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let request = format!("{head}Host: x\r\nConnection: close\r\n{length}\r\n{body}");
+    let request = format!("{head}Connection: close\r\n{length}\r\n{body}");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes));

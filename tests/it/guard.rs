@@ -1,0 +1,122 @@
+//! What stands between the network and the handlers: attacks by their names, each refused on a real listener.
+
+use plugline::http::Settings;
+use plugline::http::guard::Rules;
+use plugline::http::guard::host::{Host, Hosts};
+use plugline::http::guard::origin::Origin;
+
+use crate::http::lab::{Lab, Memory, Reply, settings};
+
+const PATHS: [&str; 7] =
+    ["/", "/healthz", "/livez", "/v1/devices", "/v1/events", "/problems/misdirected", "/nothing"];
+
+fn guarded() -> Settings {
+    let origins = vec![Origin::parse("https://panel.example.org").expect("an origin")];
+    let hosts = Hosts::new(Some("box"), &[Host::Name("plugs.example.org".to_owned())]);
+    Settings { guard: Rules { hosts, origins }, ..settings() }
+}
+
+async fn lab() -> Lab {
+    Lab::with(guarded(), 0, Memory::default()).await
+}
+
+/// A request whose Host is its own.
+async fn ask(lab: &Lab, line: &str, headers: &str, body: &str) -> Reply {
+    lab.ask_host(&format!("{line} HTTP/1.1\r\n{headers}"), body).await
+}
+
+#[tokio::test]
+async fn dns_rebinding_another_name_in_host_is_421_on_every_route() {
+    let lab = lab().await;
+    for path in PATHS {
+        for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "TRACE"] {
+            let reply = ask(&lab, &format!("{method} {path}"), "Host: evil.example\r\n", "").await;
+            assert_eq!(reply.status, 421, "{method} {path}");
+        }
+    }
+    let port = lab.address.port();
+    for host in
+        ["localhost".to_owned(), format!("127.0.0.1:{port}"), "box.local".into(), "plugs.example.org".into()]
+    {
+        assert_eq!(
+            ask(&lab, "GET /v1/devices", &format!("Host: {host}\r\n"), "").await.status,
+            200,
+            "{host}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn dns_rebinding_by_all_interfaces_by_an_absolute_target_and_by_two_hosts_is_refused() {
+    let lab = lab().await;
+    assert_eq!(ask(&lab, "GET /", "Host: 0.0.0.0:8480\r\n", "").await.status, 421);
+    assert_eq!(ask(&lab, "GET http://evil.example/", "Host: localhost\r\n", "").await.status, 421);
+    assert_eq!(
+        ask(&lab, "GET /", "Host: localhost\r\nHost: evil.example\r\n", "").await.problem().1,
+        "bad-host"
+    );
+    assert_eq!(ask(&lab, "GET /", "", "").await.problem().1, "bad-host");
+}
+
+#[tokio::test]
+async fn cross_site_request_forgery_by_a_form_a_script_or_a_sandbox_is_refused() {
+    let lab = lab().await;
+    let (line, body) = ("POST /v1/devices/x/commands", r#"{"command":"switch","args":{"on":true}}"#);
+    let json = "Host: localhost\r\nContent-Type: application/json\r\n";
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+        let headers = format!("Host: localhost\r\nContent-Type: {kind}\r\n");
+        assert_eq!(ask(&lab, line, &headers, body).await.problem().1, "not-json", "{kind}");
+    }
+    for from in ["Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"] {
+        let reply = ask(&lab, line, &format!("{json}{from}\r\n"), body).await;
+        assert_eq!((reply.status, reply.problem().1.as_str()), (403, "cross-site"), "{from}");
+    }
+    // The device is not there; what matters is that the question came through.
+    for from in
+        ["Origin: http://localhost", "Origin: https://panel.example.org", "Sec-Fetch-Site: same-origin"]
+    {
+        let reply = ask(&lab, line, &format!("{json}{from}\r\n"), body).await;
+        assert_eq!(reply.problem().1, "unknown-device", "{from}");
+    }
+}
+
+#[tokio::test]
+async fn reading_across_origins_is_for_listed_pages_alone_also_of_refusals() {
+    let lab = lab().await;
+    for path in PATHS {
+        let line = format!("GET {path}");
+        let from = |origin: &str| format!("Host: localhost\r\nOrigin: {origin}\r\n");
+        let listed = ask(&lab, &line, &from("https://panel.example.org"), "").await;
+        assert_eq!(listed.header("access-control-allow-origin"), Some("https://panel.example.org"), "{path}");
+        for origin in ["https://evil.example", "null", "https://panel.example.org.evil.example"] {
+            let other = ask(&lab, &line, &from(origin), "").await;
+            assert_eq!(other.header("access-control-allow-origin"), None, "{path} for {origin}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_into_the_private_network_is_answered_for_listed_pages_alone() {
+    let lab = lab().await;
+    let asked = "Host: localhost\r\nAccess-Control-Request-Method: POST\r\n\
+                 Access-Control-Request-Private-Network: true\r\n";
+    let line = "OPTIONS /v1/devices/x/commands";
+    let listed = ask(&lab, line, &format!("{asked}Origin: https://panel.example.org\r\n"), "").await;
+    assert_eq!((listed.status, listed.header("access-control-allow-private-network")), (204, Some("true")));
+    let other = ask(&lab, line, &format!("{asked}Origin: https://evil.example\r\n"), "").await;
+    assert_eq!((other.status, other.header("access-control-allow-private-network")), (403, None));
+}
+
+#[tokio::test]
+async fn content_sniffing_and_framing_are_forbidden_by_every_answer() {
+    let lab = lab().await;
+    for path in PATHS {
+        let reply = lab.open(path, "Accept: text/html, text/event-stream\r\n").await;
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{path}");
+        if reply.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
+            let policy = reply.header("content-security-policy").expect("a policy");
+            assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        }
+    }
+}
