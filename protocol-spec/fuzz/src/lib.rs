@@ -54,7 +54,8 @@ pub fn frame(pdu: &[u8]) {
 }
 
 fn written<P: Payload>(message: &P) -> Vec<u8> {
-    let mut out = [0; 512];
+    // Longer than any frame: a reader may be given what no frame can hold.
+    let mut out = vec![0; 1 << 20];
     let mut writer = Writer::new(&mut out);
     message.emit(&mut writer).expect("there is room");
     writer.finish().to_vec()
