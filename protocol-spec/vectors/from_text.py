@@ -418,10 +418,11 @@ def command(reference, op, arguments=()):
 
 
 def open_command(plain):
-    """-> reference, op, arguments; or an outcome where it cannot be done (6.3-2, 6.3-3)"""
+    """-> reference, op, arguments; or an outcome where it cannot be done (6.3-2, 6.3-3, 5.6)"""
     out = {"reference": None, "op": None, "arguments": [], "outcome": None}
-    if len(plain) >= 4:
-        out["reference"] = n(plain[:4])
+    if len(plain) < 4:
+        return {**out, "outcome": "stale"}
+    out["reference"] = n(plain[:4])
     if len(plain) < 5:
         return {**out, "outcome": "bad_argument"}
     out["op"] = plain[4]
@@ -833,7 +834,7 @@ def take_apart(frame, about_counter):
 
 
 # What a sender of this version would not write, so that it cannot follow from the fields.
-NOT_FROM_FIELDS = {"report-reserved", "report-gap", "response-unknown-outcome"}
+NOT_FROM_FIELDS = {"report-more", "report-reserved", "report-gap", "response-unknown-outcome"}
 STATUS = {"answer-reserved": 0xF0}
 
 
@@ -897,8 +898,9 @@ def check_label(vector):
 LINK_FIELDS = {  # theirs: ours, when read
     "bit_per_s": "rate", "clock_us": "clock", "not_before_us": "not_before",
     "not_after_us": "not_after", "end_us": "end", "airtime_us": "airtime",
-    "snr_db": "snr", "level_dbuv": "level", "own_check": "flags", "request": "number",
+    "snr_db": "snr", "level_dbuv": "level", "own_check": "flags", "no_slots": "flags", "request": "number",
 }
+KNOWN = {"kind": 3, "reason": 5}  # 9.2-3: the highest that this version knows
 RESULTS = ("queued", "sent", "late", "full", "bad", "cancelled")
 UNKNOWN = {"snr": 127, "level": 255, "not_after": 2**64 - 1}
 
@@ -928,6 +930,10 @@ def check_link(vector):
         value = got[ours]
         if theirs == "own_check":
             value = bool(value & 1)
+        elif theirs == "no_slots":
+            value = bool(value & 2)
+        elif theirs in KNOWN and not 1 <= value <= KNOWN[theirs]:
+            value = None
         elif theirs == "result":
             value = RESULTS[value] if value < len(RESULTS) else "other"
         elif theirs == "pdu":
@@ -936,9 +942,16 @@ def check_link(vector):
             value = None
         said[theirs] = value
     yield "read", said, wanted
-    values = {"flags": 0}
+    values = {"flags": wanted.get("own_check", 0) | wanted.get("no_slots", 0) << 1}
+    if vector["id"] == "hello-unknown":  # reserved bits, which a sender of this version leaves 0
+        values["flags"] = got["flags"]
     for theirs, value in wanted.items():
         ours = LINK_FIELDS.get(theirs, theirs)
+        if ours == "flags":
+            continue
+        if theirs in KNOWN and value is None:
+            values[ours] = got[ours]
+            continue
         if theirs == "result":
             value = RESULTS.index(value) if value in RESULTS else got["result"]
         values[ours] = UNKNOWN[ours] if value is None else value

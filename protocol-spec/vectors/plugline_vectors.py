@@ -323,6 +323,7 @@ def reports(out):
     out.sealed("report-extensions", "50.00 Hz, beacon heard with 20 dB, and one of an experiment", REPORT, up, 0x1639, more)
     octets, meaning = report(9, reading("relay_on", reserved=0x7000, **KETTLE), [1, 2, 3, 4])
     out.sealed("report-reserved", "reserved flags set by a later version are ignored", REPORT, up, 0x163A, (octets, meaning))
+    out.sealed("report-more", "the flag *more* with nothing behind it: no extensions", REPORT, up, 0x163C, report(9, reading("relay_on", more=True, **KETTLE), [1, 2, 3, 4]))
     octets, meaning = report(9, reading("relay_on", **KETTLE), [1, None, 3, 4])
     meaning = meaning | {"delta_3_100mwh": None, "delta_4_100mwh": None}
     out.sealed("report-gap", "behind an unknown minute all are unknown", REPORT, up, 0x163B, (octets, meaning))
@@ -366,7 +367,7 @@ def commands(out):
         ("slot-640", "a slot that there is not", u32(0x1234) + B("070280"), "bad_argument"),
         ("group-key-short", "a key of fifteen octets", u32(0x1234) + B("0D") + GROUP_KEY[:15] + u32(0), "bad_argument"),
         ("no-op", "ends before the op", u32(0x1234), "bad_argument"),
-        ("no-reference", "ends within the reference", B("001234"), "bad_argument"),
+        ("no-reference", "ends within the reference, which is then none", B("001234"), "stale"),
     ]
     for at, (name, about, payload, outcome) in enumerate(rejected):
         pdu = seal(COMMAND, down, 0x70 + at, payload)
@@ -591,13 +592,16 @@ def link():
         out.append({"id": name, "about": about, "hex": spaced(wire), "error": {"kind": kind}})
 
     good("reset", "the gateway starts", 0x01, 0, u8(1), "reset", version=1)
-    greeting = dict(version=1, boot=5, kind=1, reason=2, bit_per_s=2400, overhead=14, own_check=True, max_pdu=126, queue=4, clock_us=123456)
+    greeting = dict(version=1, boot=5, kind=1, reason=2, bit_per_s=2400, overhead=14, own_check=True, no_slots=False, max_pdu=126, queue=4, clock_us=123456)
     good("hello", "an ST7580 after a RESET", 0x02, 0, hello, "hello", **greeting)
     good("hello-later", "a later version says more", 0x02, 1, hello + B("DEADBEEF"), "hello", **greeting)
+    unknown = u8(1) + u32(6) + u8(9) + u8(9) + u32(2400) + u8(6) + u8(0xFE) + u8(126) + u8(4) + u64(123456)
+    nothing = dict(greeting, boot=6, kind=None, reason=None, overhead=6, own_check=False, no_slots=True)
+    good("hello-unknown", "kind, reason and flags of a later version, and no slots", 0x02, 2, unknown, "hello", **nothing)
     good("tx-req", "switch on, between 2 s and 2.5 s", 0x20, 2, u8(0) + u64(2_000_000) + u64(2_500_000) + pdu, "tx_req", not_before_us=2_000_000, not_after_us=2_500_000, pdu=dense(pdu))
     good("tx-req-now", "at once, whenever", 0x20, 3, u8(0) + u64(0) + u64(2**64 - 1) + pdu, "tx_req", not_before_us=0, not_after_us=None, pdu=dense(pdu))
     good("tx-queued", "it waits", 0x23, 2, u8(0) + u64(0) + u32(0), "tx_conf", result="queued", end_us=0, airtime_us=0)
-    good("tx-conf", "it was sent", 0x23, 2, u8(1) + u64(2_113_334) + u32(113_334), "tx_conf", result="sent", end_us=2_113_334, airtime_us=113_334)
+    good("tx-conf", "it was sent, at 2 s: 24 octets and 14 of overhead, at 2400 bit/s", 0x23, 2, u8(1) + u64(2_126_667) + u32(126_667), "tx_conf", result="sent", end_us=2_126_667, airtime_us=126_667)
     good("tx-late", "the line was not free", 0x23, 3, u8(2) + u64(0) + u32(0), "tx_conf", result="late", end_us=0, airtime_us=0)
     good("tx-later", "a result of a later version", 0x23, 4, u8(9) + u64(0) + u32(0), "tx_conf", result="other", end_us=0, airtime_us=0)
     good("rx-ind", "a REPORT, 25 dB, 71 dBµV", 0x21, 3, u8(25) + u8(71) + u64(3_456_789) + heard, "rx_ind", snr_db=25, level_dbuv=71, end_us=3_456_789, pdu=dense(heard))

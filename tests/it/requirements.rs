@@ -106,3 +106,25 @@ fn every_requirement_is_named_by_a_test_or_listed_as_open() {
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
+
+// [PLG-5.8-3]
+#[test]
+fn no_switch_of_the_build_makes_a_socket_that_takes_frames_without_a_tag() {
+    let mut switches = Vec::new();
+    for folder in ["protocol-spec/src", "hardware/socket-core/src"] {
+        let mut sources = Vec::new();
+        files(&root().join(folder), ".rs", &mut sources);
+        for source in sources {
+            let text = std::fs::read_to_string(&source).unwrap();
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            let places =
+                lines.windows(2).filter(|pair| pair[0].contains("cfg(") || pair[0].contains("cfg!("));
+            let real = places.filter(|pair| pair[0] != "#[cfg(test)]");
+            switches.extend(real.map(|pair| format!("{} {}", pair[0], pair[1])));
+        }
+    }
+    // How the CRC is reckoned, and nothing else.
+    assert_eq!(switches.len(), 2, "{switches:#?}");
+    let reckoning = |switch: &String| switch.contains("\"table\"") && switch.contains("type Way = crc::");
+    assert!(switches.iter().all(reckoning), "{switches:#?}");
+}

@@ -65,6 +65,7 @@ impl Button {
 mod tests {
     use super::*;
 
+    // [PLG-6.8-4]
     #[test]
     fn a_short_press_is_one_and_a_longer_one_is_nothing() {
         let mut button = Button::default();
@@ -75,6 +76,7 @@ mod tests {
         assert_eq!(button.moved(false, 3_000_001), None);
     }
 
+    // [PLG-7.4-4]
     #[test]
     fn ten_seconds_count_once_while_the_button_is_still_down() {
         let mut button = Button::default();

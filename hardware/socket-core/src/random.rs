@@ -58,6 +58,7 @@ mod tests {
 
     use super::*;
 
+    // [PLG-5.2-2] [PLG-5.2-6]
     #[test]
     fn nonces_do_not_come_back_even_when_the_entropy_does() {
         let mut seen = BTreeSet::new();

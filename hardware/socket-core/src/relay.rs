@@ -143,6 +143,7 @@ mod tests {
         Sample { current_ma: Some(current_ma), ..Sample::default() }
     }
 
+    // [PLG-6.8-1]
     #[test]
     fn a_motor_may_start_and_an_overload_may_not_last() {
         let mut relay = on();
@@ -153,12 +154,13 @@ mod tests {
         assert_eq!((relay.is_on(), relay.is_locked_out(), relay.cause), (false, true, Cause::OverCurrent));
     }
 
+    // [PLG-6.8-1]
     #[test]
     fn more_than_twice_the_limit_trips_at_once() {
         assert!(on().protect(&current(32_002), &LIMITS, 0));
     }
 
-    // [PLG-6.3-4]
+    // [PLG-6.3-4] [PLG-6.8-2]
     #[test]
     fn a_lock_out_refuses_on_until_somebody_switches_off_or_presses_the_button() {
         let locked = Relay { locked_out: true, cause: Cause::OverCurrent, ..Relay::default() };
@@ -171,6 +173,7 @@ mod tests {
         assert!(relay.press() && relay.is_on());
     }
 
+    // [PLG-6.3-4] [PLG-6.8-3] [PLG-6.8-4]
     #[test]
     fn too_hot_opens_the_relay_and_refuses_on_until_it_is_ten_degrees_cooler() {
         let at = |temperature_c| Sample { temperature_c: Some(temperature_c), ..Sample::default() };
@@ -180,10 +183,14 @@ mod tests {
         assert_eq!(relay.cause, Cause::OverTemperature);
         relay.protect(&at(76), &LIMITS, 0);
         assert_eq!(relay.switch(true, Cause::Command), Err(Refused));
+        assert!(!relay.press() && !relay.is_on());
+        assert_eq!(relay.switch(false, Cause::Command), Ok(false));
         relay.protect(&at(74), &LIMITS, 0);
+        assert!(!relay.is_on() && !relay.flags().hot);
         assert_eq!(relay.switch(true, Cause::Command), Ok(true));
     }
 
+    // [PLG-6.8-2] [PLG-6.8-5]
     #[test]
     fn the_return_of_power_does_what_was_chosen_and_keeps_a_lock_out() {
         let was = |on| Some(Relay { on, cause: Cause::Button, ..Relay::default() });

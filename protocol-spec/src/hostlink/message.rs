@@ -22,6 +22,7 @@ pub const LINK_VERSION: u8 = 1;
 const NO_SNR: i8 = 127;
 const NO_LEVEL: u8 = 255;
 const OWN_CHECK: u8 = 1;
+const NO_SLOTS: u8 = 2;
 
 /// What carries the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +71,8 @@ pub struct Hello {
     pub rate: LineRate,
     /// The bearer has a check of its own: no CRC-16 on the line.
     pub own_check: bool,
+    /// It cannot start a frame at a given millisecond: no slots on this line.
+    pub no_slots: bool,
     /// The longest PDU that it carries.
     pub max_pdu: u8,
     /// TX-REQs that it holds at once.
@@ -347,7 +350,7 @@ impl Hello {
             return Err(ParseError::Value { field: "rate", got: 0 });
         }
         let rate = LineRate { bit_per_s, overhead: body.u8("overhead")? };
-        let own_check = body.u8("flags")? & OWN_CHECK != 0;
+        let flags = body.u8("flags")?;
         let (max_pdu, queue) = (body.u8("max PDU")?, body.u8("queue")?);
         Ok(Self {
             version,
@@ -355,7 +358,8 @@ impl Hello {
             kind,
             reason,
             rate,
-            own_check,
+            own_check: flags & OWN_CHECK != 0,
+            no_slots: flags & NO_SLOTS != 0,
             max_pdu,
             queue,
             clock_us: body.u64("clock")?,
@@ -369,7 +373,8 @@ impl Hello {
         out.u8(self.reason as u8)?;
         out.u32(self.rate.bit_per_s)?;
         out.u8(self.rate.overhead)?;
-        out.u8(if self.own_check { OWN_CHECK } else { 0 })?;
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.u8(flag(self.own_check, OWN_CHECK) | flag(self.no_slots, NO_SLOTS))?;
         out.u8(self.max_pdu)?;
         out.u8(self.queue)?;
         out.u64(self.clock_us)
@@ -390,11 +395,13 @@ impl Fields for Message<'_> {
             Self::Hello(hello) => {
                 visit("version", number(hello.version.into()));
                 visit("boot", number(hello.boot));
-                visit("kind", number(hello.kind as u32));
-                visit("reason", number(hello.reason as u32));
+                let known = |number: u8| Value::maybe((number > 0).then_some(number.into()));
+                visit("kind", known(hello.kind as u8));
+                visit("reason", known(hello.reason as u8));
                 visit("bit_per_s", number(hello.rate.bit_per_s));
                 visit("overhead", number(hello.rate.overhead.into()));
                 visit("own_check", Value::Flag(hello.own_check));
+                visit("no_slots", Value::Flag(hello.no_slots));
                 visit("max_pdu", number(hello.max_pdu.into()));
                 visit("queue", number(hello.queue.into()));
                 visit("clock_us", time(hello.clock_us));

@@ -212,7 +212,8 @@ impl Command {
         let reference = reader.u32("reference").ok();
         let op = reader.u8("op").ok();
         let rejected = |outcome| Rejected { reference, op, outcome };
-        let (Some(reference), Some(op)) = (reference, op) else { return Err(rejected(Outcome::BadArgument)) };
+        let Some(reference) = reference else { return Err(rejected(Outcome::Stale)) };
+        let Some(op) = op else { return Err(rejected(Outcome::BadArgument)) };
         match Ask::read(op, reader.rest()) {
             Some(Some(ask)) => Ok(Self { reference, ask }),
             Some(None) => Err(rejected(Outcome::BadArgument)),

@@ -125,3 +125,16 @@ impl KeySet {
         Self { up: key("up"), down: key("down"), ack: key("ack"), wrap: key("wrap"), kek }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // [PLG-5.2-6]
+    #[test]
+    fn a_nonce_is_drawn_as_the_text_says() {
+        let seed = Key::new(core::array::from_fn(|at| at as u8));
+        // OpenSSL's CMAC over 08 00030001.
+        assert_eq!(seed.draw(0x0003_0001), [0x0F, 0x2C, 0x7B, 0x03, 0x01, 0x27, 0xA5, 0x47]);
+    }
+}

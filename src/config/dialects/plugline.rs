@@ -93,6 +93,17 @@ mod tests {
 
     const LINE: &str = "[[line]]\ndialect = \"plugline\"\nport = \"/dev/ttyACM0\"\n";
 
+    // [PLG-5.2-2]
+    #[test]
+    fn a_running_gateway_draws_from_the_operating_system_and_never_the_same() {
+        let mut drawn = std::collections::BTreeSet::new();
+        for _ in 0..1_000 {
+            let mut octets = [0; 8];
+            System.fill(&mut octets).expect("the system has randomness");
+            assert!(drawn.insert(octets));
+        }
+    }
+
     #[test]
     fn a_line_needs_nothing_and_takes_names_for_its_sockets() {
         let text = format!("{LINE}[[line.device]]\naddress = \"02A0:B1FF:FE00:1234\"\nname = \"Fridge\"\n");

@@ -207,7 +207,8 @@ impl Plugline {
         if self.frames.is_none() {
             self.count_superframes(now);
         }
-        self.schedule = Some(Schedule::new(hello.rate));
+        let schedule = Schedule::new(hello.rate);
+        self.schedule = Some(if hello.no_slots { schedule.without_slots() } else { schedule });
         self.assign_slots();
         self.start_beats(now.mono);
         for member in self.members.values_mut().filter(|member| !member.silent) {

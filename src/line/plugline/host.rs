@@ -88,6 +88,8 @@ pub(super) struct Host {
     pub(super) hello: Option<Hello>,
     pub(super) clock: ModemClock,
     number: u8,
+    /// What it says next without being asked bears this number.
+    expected: Option<u8>,
     requests: Vec<Request>,
     /// When it is next asked how it is, and how often it did not answer.
     status_due: Moment,
@@ -104,6 +106,7 @@ impl Host {
     pub(super) fn port_changed(&mut self, open: bool, now: Moment) {
         self.deframer.reset();
         self.requests.clear();
+        self.expected = None;
         self.stage = if open { Stage::Probe(now) } else { Stage::Closed };
         self.answers = self.answers.filter(|_| open);
         if !open {
@@ -128,10 +131,22 @@ impl Host {
         Some(number)
     }
 
-    /// A number for a message; it comes again after 256, and no more than 32 requests are open.
+    /// A number for a message: the next one that no open request has, of which there are 32 at most.
     fn numbered(&mut self) -> u8 {
-        self.number = self.number.wrapping_add(1);
-        self.number
+        loop {
+            let number = self.number;
+            self.number = number.wrapping_add(1);
+            if self.requests.iter().all(|request| request.number != number) {
+                return number;
+            }
+        }
+    }
+
+    /// Counts a gap in the numbers of what the modem says without being asked: something of it was lost.
+    fn in_step(&mut self, number: u8, out: &mut Outputs) {
+        if self.expected.replace(number.wrapping_add(1)).is_some_and(|expected| expected != number) {
+            out.happen(Happening::Malformed { kind: "gap" });
+        }
     }
 
     /// Takes a request back, if the modem has not begun with it.
@@ -172,8 +187,16 @@ impl Host {
     }
 
     fn hear(&mut self, number: u8, message: &Message<'_>, now: Moment, out: &mut Outputs) {
+        if matches!(message, Message::Receive(_)) {
+            self.in_step(number, out);
+        }
         match message {
-            Message::Hello(hello) => self.greeted(hello, now, out),
+            Message::Hello(hello) => {
+                // One that started anew begins to count anew.
+                self.expected.take_if(|_| self.hello.is_none_or(|before| before.boot != hello.boot));
+                self.in_step(number, out);
+                self.greeted(hello, now, out);
+            }
             Message::Receive(receive) if self.up() => {
                 let end_us = self.told(receive.end_us, now, out);
                 self.events.push_back(HostEvent::Heard { pdu: receive.pdu.to_vec(), end_us });

@@ -48,6 +48,11 @@ impl Schedule {
         Self { plan, busy_ms, beacon_ms: rate.airtime_us(BEACON_OCTETS).div_ceil(1_000) + 8 }
     }
 
+    /// The same line where nobody can start at a given millisecond: all listen before they talk.
+    pub(super) fn without_slots(self) -> Self {
+        Self { plan: SlotPlan::default(), ..self }
+    }
+
     /// This line has such a slot.
     pub(super) fn usable(&self, slot: u16) -> bool {
         slot < self.plan.slots

@@ -18,7 +18,7 @@ use crate::mains::phy::Phy;
 
 /// Start, eight data and stop bit of a byte at 115,200 baud, in ns.
 const BYTE_NS: u64 = 10 * 1_000_000_000 / 115_200;
-/// Numbers of TX-REQs that are remembered.
+/// Numbers of TX-REQs that are remembered, beside those of requests that wait.
 const REMEMBERED: usize = 16;
 
 /// What came over the serial line.
@@ -196,9 +196,7 @@ impl Host {
         let Transmit { not_before_us, not_after_us, pdu } = *transmit;
         self.next_id = self.next_id.wrapping_add(1);
         let id = self.next_id;
-        if self.known.len() >= REMEMBERED {
-            self.known.pop_front();
-        }
+        self.forget();
         self.known.push_back(Known { number, id, confirm: unsent(TxResult::Queued) });
         if pdu.is_empty() || pdu.len() > MAX_PDU || not_after_us < not_before_us {
             return self.settle(id, unsent(TxResult::Bad), now_us);
@@ -207,6 +205,16 @@ impl Host {
         self.tell_events(now_us);
         if self.known.back().is_some_and(|known| known.confirm.result == TxResult::Queued) {
             self.write(number, &Message::Confirm(unsent(TxResult::Queued)), now_us);
+        }
+    }
+
+    /// Makes room for one more number: the oldest goes whose request ended.
+    fn forget(&mut self) {
+        let ended = |known: &Known| known.confirm.result != TxResult::Queued;
+        if self.known.iter().filter(|known| ended(known)).count() >= REMEMBERED
+            && let Some(at) = self.known.iter().position(ended)
+        {
+            self.known.remove(at);
         }
     }
 
@@ -265,6 +273,7 @@ impl Host {
             reason,
             rate: self.rate,
             own_check: !self.modem.has_crc(),
+            no_slots: false,
             max_pdu: u8::try_from(MAX_PDU).unwrap_or(u8::MAX),
             queue: u8::try_from(self.modem.queue_max()).unwrap_or(u8::MAX),
             clock_us: self.modem.clock_us(now_us),
@@ -289,8 +298,9 @@ impl Host {
     }
 
     fn numbered(&mut self) -> u8 {
-        self.number = self.number.wrapping_add(1);
-        self.number
+        let number = self.number;
+        self.number = number.wrapping_add(1);
+        number
     }
 
     fn write(&mut self, number: u8, message: &Message<'_>, now_us: u64) {

@@ -37,7 +37,8 @@ pub struct ModemSetup {
     pub clock_ppm: i32,
     /// How long the line must have been silent before it sends, in µs.
     pub listen_us: u64,
-    /// After a busy line it waits up to so much longer, in µs: another place in the mains' half-cycle.
+    /// A request that found the line taken waits up to so much longer, in µs: two that waited for the same frame to end
+    /// do not meet.
     pub shift_us: u64,
     /// Requests that it keeps; one more is refused as busy.
     pub queue_max: usize,
@@ -166,6 +167,14 @@ enum State {
     Hung { until_us: Option<u64> },
 }
 
+/// A request in the queue.
+#[derive(Clone, Debug)]
+struct Waiting {
+    request: TxRequest,
+    /// It found the line taken: it does not look before this time of the line.
+    look_us: u64,
+}
+
 /// A frame on its way out, times of the line.
 #[derive(Clone, Copy, Debug)]
 struct Sending {
@@ -181,10 +190,10 @@ pub struct Modem {
     state: State,
     clock: Clock,
     random: Random,
-    queue: Vec<TxRequest>,
+    queue: Vec<Waiting>,
     sending: Option<Sending>,
-    /// After a busy line it does not look before this time of the line.
-    look_us: u64,
+    /// It has not listened before this time of the line.
+    deaf_us: u64,
     busy_until_us: u64,
     lose_confirm: bool,
     next_sulk: usize,
@@ -204,7 +213,7 @@ impl Modem {
             random: Random::new(mix(setup.seed, 0x6d6f_6465)),
             queue: Vec::new(),
             sending: None,
-            look_us: 0,
+            deaf_us: 0,
             busy_until_us: 0,
             lose_confirm: false,
             next_sulk: 0,
@@ -253,7 +262,7 @@ impl Modem {
     /// Takes a request out of the queue; `false` if it does not wait there. Nothing is told about it.
     pub fn cancel(&mut self, id: u32) -> bool {
         let before = self.queue.len();
-        self.queue.retain(|request| request.id != id);
+        self.queue.retain(|waiting| waiting.request.id != id);
         self.queue.len() < before
     }
 
@@ -280,7 +289,7 @@ impl Modem {
         };
         match refused {
             Some(result) => self.refuse(request.id, result),
-            None => self.queue.push(request),
+            None => self.queue.push(Waiting { request, look_us: 0 }),
         }
     }
 
@@ -350,13 +359,11 @@ impl Modem {
         if let Some(sending) = self.sending {
             return Some(sending.end_us);
         }
-        let open = self.queue.iter().map(|request| self.clock.line_us(request.not_before_us)).min()?;
-        let close = self
-            .queue
-            .iter()
-            .map(|request| self.clock.line_us(request.not_after_us.saturating_add(1)))
-            .min()?;
-        Some(open.max(self.look_us).min(close))
+        let due_us = |Waiting { request, look_us }: &Waiting| {
+            let open = self.clock.line_us(request.not_before_us).max(*look_us).max(self.deaf_us);
+            open.min(self.clock.line_us(request.not_after_us.saturating_add(1)))
+        };
+        self.queue.iter().map(due_us).min()
     }
 
     fn work(&mut self, now_us: u64, line: &mut Line) {
@@ -366,22 +373,25 @@ impl Modem {
         }
         let shown_us = self.clock.shown_us(now_us);
         let (open, over) =
-            std::mem::take(&mut self.queue).into_iter().partition(|r| r.not_after_us >= shown_us);
+            std::mem::take(&mut self.queue).into_iter().partition(|w| w.request.not_after_us >= shown_us);
         self.queue = open;
-        for request in over {
-            self.refuse(request.id, TxResult::ChannelBusy);
+        for waiting in over {
+            self.refuse(waiting.request.id, TxResult::ChannelBusy);
         }
-        if self.sending.is_some() || now_us < self.look_us {
+        if self.sending.is_some() || now_us < self.deaf_us {
             return;
         }
         // Of those whose time has come, the most urgent.
-        let due = self.queue.iter().enumerate().filter(|(_, request)| request.not_before_us <= shown_us);
-        let Some(at) = due.min_by_key(|(_, request)| request.not_after_us).map(|(at, _)| at) else { return };
-        if let Some(wait_us) = self.line_taken(now_us, line) {
-            self.look_us = now_us + wait_us;
+        let open = |w: &Waiting| w.request.not_before_us <= shown_us && w.look_us <= now_us;
+        let due = self.queue.iter().enumerate().filter(|(_, waiting)| open(waiting));
+        let Some(at) = due.min_by_key(|(_, w)| w.request.not_after_us).map(|(at, _)| at) else { return };
+        if let Some(free_us) = self.line_taken(now_us, line) {
+            for waiting in self.queue.iter_mut().filter(|waiting| open(waiting)) {
+                waiting.look_us = free_us + self.random.below(self.setup.shift_us + 1);
+            }
             return;
         }
-        let request = self.queue.remove(at);
+        let request = self.queue.remove(at).request;
         let bytes = self.with_crc(&request.frame);
         match line.transmit(self.setup.node, &bytes, now_us) {
             Ok(end_us) => self.sending = Some(Sending { id: request.id, start_us: now_us, end_us }),
@@ -389,16 +399,12 @@ impl Modem {
         }
     }
 
-    /// How long to wait before looking again; `None` if the line is free.
-    fn line_taken(&mut self, now_us: u64, line: &Line) -> Option<u64> {
+    /// When the line will have been silent for long enough, as far as that is known; `None` if it was.
+    fn line_taken(&self, now_us: u64, line: &Line) -> Option<u64> {
         let node = self.setup.node;
         let silent_us =
             line.busy_until_us(node, now_us).or(line.idle_since_us(node, now_us)).unwrap_or(now_us);
-        let free_us = silent_us + self.setup.listen_us;
-        if free_us <= now_us {
-            return None;
-        }
-        Some(free_us - now_us + self.random.below(self.setup.shift_us + 1))
+        Some(silent_us + self.setup.listen_us).filter(|free_us| *free_us > now_us)
     }
 
     fn sent(&mut self, sending: Sending) {
@@ -442,7 +448,7 @@ impl Modem {
         self.sending = None;
         self.lose_confirm = false;
         self.busy_until_us = 0;
-        self.look_us = 0;
+        self.deaf_us = 0;
         // What was not fetched is gone with its buffer.
         self.events.clear();
         self.clock = Clock::new(now_us, self.setup.clock_ppm);
@@ -453,7 +459,7 @@ impl Modem {
         line.set_power(self.setup.node, true, now_us);
         self.state = State::Running;
         // It has not listened yet.
-        self.look_us = now_us + self.setup.listen_us;
+        self.deaf_us = now_us + self.setup.listen_us;
         self.stats.boots += 1;
         let length = self.random.below(GARBAGE_BYTES_MAX + 1);
         if length > 0 {

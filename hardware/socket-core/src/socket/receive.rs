@@ -142,9 +142,11 @@ impl<B: Board> Socket<B> {
             Err(JoinError::Forged) => return count(&mut self.counts.forged),
             Err(JoinError::Malformed) => return count(&mut self.counts.malformed),
         };
+        // What a former network chose is not known to this one.
+        let former = core::mem::take(&mut self.settings.options);
         self.settings.place = Some(Place::granted(joined));
         if !self.save() {
-            self.settings.place = None;
+            (self.settings.place, self.settings.options) = (None, former);
             return;
         }
         self.attempt = None;

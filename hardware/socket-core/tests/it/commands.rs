@@ -1,9 +1,10 @@
 //! What a gateway may ask, and what nobody else may.
 
-use plugline_protocol::frame::{Frame, Kind, MAX_PAYLOAD};
+use plugline_protocol::frame::{Frame, Header, Kind, MAX_PAYLOAD, Options};
 use plugline_protocol::messages::{Ask, Form, Outcome, PowerOn};
 use plugline_protocol::reading::Cause;
 use plugline_protocol::security::Key;
+use plugline_protocol::{NetworkId, ShortAddress};
 use plugline_socket::{Led, Output, Sample};
 
 use crate::bench::{Gateway, MINUTE, SECOND};
@@ -131,6 +132,96 @@ fn what_is_dropped_is_counted_under_its_reason_and_not_answered() {
     assert_eq!(bench.sent.len(), sent);
 }
 
+/// A frame with this kind and address and zeros behind its header, as many as its kind needs.
+fn hollow(kind: Kind, network: NetworkId, short: ShortAddress) -> Vec<u8> {
+    let behind = match kind {
+        Kind::Answer => 6,
+        Kind::Ack => 5,
+        Kind::JoinUp => 28,
+        Kind::JoinDown => 46,
+        Kind::ResumeAsk | Kind::ResumeUp => 16,
+        Kind::ResumeDown => 30,
+        _ => 40,
+    };
+    let header = Header::new(kind, network, short, Options::default()).octets();
+    [&header[..], &vec![0; behind]].concat()
+}
+
+// [PLG-3.6-5]
+#[test]
+fn frames_for_others_of_the_network_are_neither_obeyed_nor_faults() {
+    let (mut gateway, mut bench) = Gateway::with_joined_socket();
+    let (network, own) = (gateway.who.network, gateway.who.short);
+    let other = ShortAddress(own.0 + 1);
+    let before = *bench.socket.counts();
+    for kind in [Kind::Command, Kind::Ack, Kind::JoinDown, Kind::ResumeAsk, Kind::ResumeDown] {
+        bench.hear(&hollow(kind, network, other));
+    }
+    for kind in [Kind::Report, Kind::Response, Kind::Answer, Kind::ResumeUp] {
+        bench.hear(&hollow(kind, network, other));
+        bench.hear(&hollow(kind, network, own));
+    }
+    bench.hear(&hollow(Kind::JoinUp, NetworkId(0xFFFF), ShortAddress(0xFFFF)));
+    gateway.who.short = other;
+    let on = gateway.command(Ask::Switch { on: true });
+    bench.hear(&on);
+    assert_eq!(*bench.socket.counts(), before);
+    assert!(!bench.socket.relay_on());
+    let sent = bench.sent.len();
+    bench.run_for(100_000);
+    assert_eq!(bench.sent.len(), sent);
+}
+
+// [PLG-3.6-7]
+#[test]
+fn what_means_nothing_to_this_version_or_just_now_is_ignored_and_counted_so() {
+    let (gateway, mut bench) = Gateway::with_joined_socket();
+    let (network, own) = (gateway.who.network, gateway.who.short);
+    let before = *bench.socket.counts();
+    for kind in [Kind::ResumeAsk, Kind::ResumeDown, Kind::JoinDown] {
+        bench.hear(&hollow(kind, network, own));
+    }
+    bench.hear(&hollow(Kind::Bulk, network, ShortAddress(0)));
+    let ignored = before.ignored + 4;
+    assert_eq!(*bench.socket.counts(), plugline_socket::Counts { ignored, ..before });
+    let mut bench = bench.cut_power();
+    bench.hear(
+        &gateway.beacon_with(gateway.group_counter + 1, &plugline_protocol::messages::Beacon::default()),
+    );
+    assert_eq!(bench.socket.counts().ignored, 1, "a BEACON before the first SYNC");
+    let mut new = crate::bench::Bench::new();
+    new.hear(&hollow(Kind::JoinDown, network, own));
+    assert_eq!(new.socket.counts().ignored, 1, "it has not asked yet");
+}
+
+// [PLG-4.3-3]
+#[test]
+fn a_relay_that_a_command_moved_is_told_by_its_answer_alone() {
+    let (mut gateway, mut bench) = Gateway::with_joined_socket();
+    for on in [true, false] {
+        assert!(gateway.ask(&mut bench, Ask::Switch { on }).is_some());
+        bench.pass_over();
+        assert!(bench.next_frame(5 * SECOND).is_none(), "no REPORT of its own");
+    }
+}
+
+// [PLG-7.3-5]
+#[test]
+fn a_socket_that_joins_anew_is_as_from_the_factory() {
+    let (mut gateway, mut bench) = Gateway::with_joined_socket();
+    let fresh = bench.socket.options();
+    assert_eq!((fresh.interval_min, fresh.limit_ma, fresh.power_on), (1, 0, PowerOn::Last));
+    for ask in [Ask::Interval { minutes: 5 }, Ask::OverCurrent { limit_ma: 400 }, Ask::PowerOn(PowerOn::On)] {
+        assert!(gateway.ask(&mut bench, ask).is_some());
+    }
+    assert!(gateway.ask(&mut bench, Ask::Leave).is_some());
+    bench.run_for(4 * SECOND);
+    assert_eq!(bench.socket.options().limit_ma, 400, "without a network it goes on as it was");
+    Gateway::join(&mut bench);
+    assert_eq!(bench.socket.options(), fresh);
+    assert_eq!(bench.cut_power().socket.options(), fresh);
+}
+
 #[test]
 fn a_command_whose_reference_is_more_than_four_behind_is_stale() {
     let (mut gateway, mut bench) = Gateway::with_joined_socket();
@@ -237,7 +328,7 @@ fn options_and_keys_survive_a_power_cut_right_behind_their_answer() {
     assert!(in_slot && start_ms > 0, "the new key opens the BEACON, the new slot is used");
 }
 
-// [PLG-6.3-4]
+// [PLG-6.3-4] [PLG-6.8-1] [PLG-6.8-2]
 #[test]
 fn an_overload_trips_latches_and_is_told_at_once() {
     let (mut gateway, mut bench) = Gateway::with_joined_socket();
@@ -261,6 +352,7 @@ fn an_overload_trips_latches_and_is_told_at_once() {
     assert_eq!(bench.relay, Some(true));
 }
 
+// [PLG-6.8-1]
 #[test]
 fn an_own_limit_trips_below_the_hardware_s() {
     let (mut gateway, mut bench) = Gateway::with_joined_socket();
@@ -282,6 +374,7 @@ fn identify_shows_itself_for_its_time() {
     assert_eq!(bench.led, Some(Led::Off));
 }
 
+// [PLG-6.8-5]
 #[test]
 fn reboot_restarts_after_its_answer_and_leaves_the_relay_as_it_is() {
     let (mut gateway, mut bench) = Gateway::with_joined_socket();
@@ -296,6 +389,7 @@ fn reboot_restarts_after_its_answer_and_leaves_the_relay_as_it_is() {
     gateway.welcome(&mut bench);
 }
 
+// [PLG-6.3-4]
 #[test]
 fn a_socket_without_a_relay_says_so() {
     let mut factory = crate::bench::factory();

@@ -117,6 +117,7 @@ fn a_new_socket_has_lost_nothing() {
     assert!(!gateway.report(&sent).reading.flags.energy_reset);
 }
 
+// [PLG-6.8-5]
 #[test]
 fn the_relay_does_what_was_chosen_for_the_return_of_power() {
     for (power_on, was, want) in [

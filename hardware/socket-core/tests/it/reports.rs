@@ -151,6 +151,27 @@ fn a_command_whose_reference_is_the_report_s_counter_is_an_acknowledgement() {
     assert!(bench.next_frame(5 * SECOND).is_none());
 }
 
+// [PLG-4.3-6]
+#[test]
+fn a_newer_event_takes_the_place_of_the_report_that_waits_and_tells_both() {
+    let (mut gateway, bench) = Gateway::with_joined_socket();
+    let mut bench = bench.cut_power();
+    let start = bench.next_frame(MINUTE).expect("it reports its start");
+    assert!(gateway.report(&start).reading.flags.booted);
+    bench.press(100_000);
+    bench.pass_over();
+    let mut tries = Vec::new();
+    while let Some(sent) = bench.next_frame(3 * SECOND) {
+        assert_ne!(sent.pdu, start.pdu, "the older one is not sent again");
+        tries.push(sent);
+    }
+    let flags = gateway.report(&tries[0]).reading.flags;
+    assert!(flags.booted && flags.button);
+    assert!(tries.len() >= usize::from(REPORT_TRIES) - 1, "{}", tries.len());
+    assert!(tries.iter().all(|sent| sent.pdu == tries[0].pdu));
+}
+
+// [PLG-3.6-8]
 #[test]
 fn a_forged_ack_and_the_ack_of_another_report_acknowledge_nothing() {
     let (mut gateway, mut bench) = Gateway::with_joined_socket();

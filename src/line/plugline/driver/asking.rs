@@ -311,7 +311,7 @@ impl Plugline {
         let believed =
             |job: &mut Job| job.short == frame.short() && job.attempt > 0 && job.forgeries < FORGERIES_MAX;
         let Some(mut job) = self.job.take_if(believed) else {
-            return self.count("stray_answer");
+            return self.count("stray");
         };
         let Some(member) = self.members.get(&job.short) else { return };
         match member.link.short.open_answer(frame, job.counter) {
@@ -324,7 +324,7 @@ impl Plugline {
                 }
                 return;
             }
-            Err(OpenError::NotForUs) => self.count("stray_answer"),
+            Err(OpenError::NotForUs) => self.count("stray"),
             Err(_) => {
                 self.count("forged");
                 job.forgeries += 1;
@@ -342,11 +342,11 @@ impl Plugline {
     pub(super) fn response(&mut self, frame: &Frame<'_>, now: Now) {
         let short = frame.short();
         if self.members.get(&short).is_none_or(|member| member.keeping.is_some()) {
-            return self.count("unknown_socket");
+            return self.count("unknown");
         }
         let mut clear = [0; MAX_PAYLOAD];
         let Some((clear, counter, newest)) = self.opened(short, frame, &mut clear) else { return };
-        let Ok(response) = Response::parse(clear) else { return self.count("payload") };
+        let Ok(response) = Response::parse(clear) else { return self.count("malformed") };
         let Some(verdict) = self.judged(short, counter, now.mono) else { return };
         if verdict != Verdict::Fresh {
             return;
@@ -362,7 +362,7 @@ impl Plugline {
         let fits = |job: &mut Job| {
             job.short == short && job.attempt > 0 && job.counter as u16 == response.command_low
         };
-        let Some(mut job) = self.job.take_if(fits) else { return self.count("stray_answer") };
+        let Some(mut job) = self.job.take_if(fits) else { return self.count("stray") };
         self.recall(&job);
         job.heard = true;
         let on = relay_on.is_some_and(|(on, _)| on);

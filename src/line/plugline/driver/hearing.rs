@@ -60,7 +60,8 @@ impl Plugline {
             Kind::Response => self.response(&frame, now),
             Kind::Answer => self.answer(&frame, now),
             Kind::Beacon => self.rival(&frame),
-            // Down frames of this network are our own, passed on; the kinds of later versions are not ours to judge.
+            Kind::ResumeUp | Kind::Bulk => self.count("ignored"),
+            // Down frames of this network are our own, passed on.
             _ => self.count("not_for_us"),
         }
     }
@@ -115,7 +116,7 @@ impl Plugline {
     }
 
     fn unknown_socket(&mut self, short: ShortAddress) {
-        self.count("unknown_socket");
+        self.count("unknown");
         if let Some(eui) = self.former.get(&short).copied() {
             return self.two_of_one_label(eui);
         }
@@ -139,7 +140,7 @@ impl Plugline {
         let Some(short) = self.claimed(frame) else { return };
         let mut clear = [0; MAX_PAYLOAD];
         let Some((clear, counter, newest)) = self.opened(short, frame, &mut clear) else { return };
-        let Ok(report) = Report::parse(clear) else { return self.count("payload") };
+        let Ok(report) = Report::parse(clear) else { return self.count("malformed") };
         let Some(verdict) = self.judged(short, counter, now.mono) else { return };
         let number = self.superframe(end_us).0;
         let Some(member) = self.members.get(&short) else { return };

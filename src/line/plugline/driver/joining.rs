@@ -185,7 +185,7 @@ impl Plugline {
 
     /// A socket asks to be let in.
     pub(super) fn join_up(&mut self, frame: &Frame<'_>, end_us: u64, now: Now) {
-        let Ok(up) = JoinUp::parse(frame) else { return self.count("payload") };
+        let Ok(up) = JoinUp::parse(frame) else { return self.count("malformed") };
         let eui = up.eui;
         let name = spelled(eui);
         let open = self.joining.is_open(eui, now.mono);

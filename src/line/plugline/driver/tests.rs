@@ -210,6 +210,10 @@ struct Bench {
     records: Vec<Vec<u8>>,
     reopened: usize,
     boot: u32,
+    /// What its HELLO says of slots.
+    no_slots: bool,
+    /// Of the next packet that nobody asked the modem for.
+    unasked: u8,
     deframer: Deframer,
     /// The modem confirms requests by itself; the disk keeps records at once.
     confirms: bool,
@@ -235,6 +239,8 @@ impl Bench {
             records: Vec::new(),
             reopened: 0,
             boot: 1,
+            no_slots: false,
+            unasked: 0,
             deframer: Deframer::new(),
             confirms: true,
             answering: false,
@@ -381,6 +387,13 @@ impl Bench {
         self.drain();
     }
 
+    /// What the modem says without being asked.
+    fn unasked_for(&mut self, message: &Message<'_>) {
+        let number = self.unasked;
+        self.unasked = number.wrapping_add(1);
+        self.said(number, message);
+    }
+
     fn hello(&mut self, reason: StartReason) {
         let hello = Hello {
             version: LINK_VERSION,
@@ -389,11 +402,12 @@ impl Bench {
             reason,
             rate: LineRate::REFERENCE,
             own_check: false,
+            no_slots: self.no_slots,
             max_pdu: 126,
             queue: 8,
             clock_us: self.us(),
         };
-        self.said(0, &Message::Hello(hello));
+        self.unasked_for(&Message::Hello(hello));
     }
 
     fn confirm(&mut self, number: u8, result: TxResult, end_us: u64) {
@@ -403,7 +417,7 @@ impl Bench {
     /// A frame was heard on the line just now.
     fn hear(&mut self, pdu: &[u8]) {
         let receive = Receive { signal: Signal::default(), end_us: self.us(), pdu };
-        self.said(0, &Message::Receive(receive));
+        self.unasked_for(&Message::Receive(receive));
     }
 
     /// Lets time pass, with every timer at its moment, and every request on the line at its own.

@@ -117,7 +117,7 @@ impl Bench {
 
 const WHENEVER: (u64, u64) = (0, u64::MAX);
 
-/// [PLG-9.5-1]
+// [PLG-9.5-1]
 #[test]
 fn power_brings_a_hello_that_says_what_line_it_is_whatever_garbage_stands_before_it() {
     for seed in 1..20 {
@@ -131,6 +131,7 @@ fn power_brings_a_hello_that_says_what_line_it_is_whatever_garbage_stands_before
     }
 }
 
+// [PLG-9.4-1] [PLG-9.4-4]
 #[test]
 fn a_frame_is_queued_sent_and_heard_with_its_crc_and_its_times_are_those_of_the_line() {
     let mut bench = Bench::up(ModemSetup::default());
@@ -157,7 +158,7 @@ fn a_frame_from_the_wire_is_told_without_its_crc_and_after_the_bytes_had_time_to
     );
 }
 
-/// [PLG-9.3-2]
+// [PLG-9.3-2]
 #[test]
 fn a_request_that_comes_again_under_its_number_is_confirmed_again_and_sent_once() {
     let mut bench = Bench::up(ModemSetup::default());
@@ -172,7 +173,125 @@ fn a_request_that_comes_again_under_its_number_is_confirmed_again_and_sent_once(
     assert_eq!((bench.heard.len(), bench.host.stats().repeats), (1, 2));
 }
 
-/// [PLG-9.4-5]
+// [PLG-9.3-2]
+#[test]
+fn sixteen_ended_requests_are_remembered_and_one_that_waits_is_never_forgotten() {
+    let mut bench = Bench::up(ModemSetup::default());
+    bench.send(200, (60_000_000, 60_001_000), &[9; 30]);
+    for number in 1..=17 {
+        bench.send(number, WHENEVER, &[number; 10]);
+        bench.run_until(bench.now_us + 200_000);
+    }
+    bench.told.clear();
+    for number in [2, 17, 1] {
+        bench.send(number, WHENEVER, &[number; 10]);
+        bench.run_until(bench.now_us + 200_000);
+    }
+    let expected = [(2, TxResult::Sent), (17, TxResult::Sent), (1, TxResult::Queued), (1, TxResult::Sent)];
+    assert_eq!(bench.results(), expected, "the seventeenth before the last is a new one");
+    bench.run_until(61_000_000);
+    assert_eq!(bench.results()[4..], [(200, TxResult::Sent)]);
+}
+
+// [PLG-9.3-1] [PLG-9.3-4]
+#[test]
+fn answers_bear_the_number_of_the_question_and_all_else_is_counted_from_0_round_to_0() {
+    let mut bench = Bench::new(ModemSetup::default());
+    bench.run_until(1_000_000);
+    let mut numbers = Vec::new();
+    let mut room = [0; 40];
+    let frame = plugline_protocol::frame::with_crc(&[5; 2], &mut room).unwrap().to_vec();
+    for round in 0..258_u64 {
+        bench.line.transmit(1, &frame, bench.now_us).unwrap();
+        if round == 100 {
+            bench.say(77, &Message::StatusAsk);
+            bench.say(78, &Message::Reset { version: LINK_VERSION });
+        }
+        bench.run_until(bench.now_us + 100_000);
+        for told in bench.told.drain(..) {
+            match told {
+                Told::Hello(_) => numbers.push(None),
+                Told::Received { number, .. } => numbers.push(Some(number)),
+                Told::Status(number, _) => assert_eq!(number, 77),
+                Told::Confirm(..) => panic!("nothing was asked for"),
+            }
+        }
+    }
+    assert_eq!((numbers.len(), numbers[0]), (260, None));
+    let hellos = numbers.iter().filter(|number| number.is_none()).count();
+    let right = numbers.iter().enumerate().filter(|(at, number)| **number == Some(*at as u8)).count();
+    assert_eq!((hellos, right), (2, 258), "a HELLO takes a number too");
+}
+
+// [PLG-9.4-2] [PLG-9.4-3]
+#[test]
+fn a_frame_with_a_moment_of_its_own_is_not_held_up_by_one_that_found_the_line_taken() {
+    for seed in 0..20 {
+        let mut bench = Bench::up(ModemSetup { seed, ..ModemSetup::default() });
+        let end_us = bench.line.transmit(1, &[0; 40], 1_000_000).unwrap();
+        bench.send(1, (1_050_000, u64::MAX), &[1; 10]);
+        let slot_us = end_us + 5_000;
+        bench.send(2, (slot_us, slot_us + 1_000), &[2; 10]);
+        bench.run_until(3_000_000);
+        let start_of = |octet: u8| {
+            let own = bench.heard.iter().find(|delivery| delivery.bytes[0] == octet);
+            own.map(|delivery| delivery.start_us).expect("it was sent")
+        };
+        let first_us = start_of(1);
+        assert!((end_us + 4_000..=end_us + 14_000).contains(&first_us) || first_us > slot_us, "{first_us}");
+        if first_us > slot_us {
+            assert_eq!(start_of(2), slot_us, "seed {seed}");
+        }
+    }
+}
+
+// [PLG-9.4-6] [PLG-3.6-1]
+#[test]
+fn any_octets_are_carried_both_ways_whatever_version_they_are_of() {
+    let mut bench = Bench::up(ModemSetup::default());
+    let pdus: Vec<Vec<u8>> =
+        (0..=255).step_by(17).map(|octet| vec![octet; 1 + usize::from(octet) / 3]).collect();
+    for (number, pdu) in (0..).zip(&pdus) {
+        bench.heard.clear();
+        bench.told.clear();
+        bench.send(number, WHENEVER, pdu);
+        bench.run_until(bench.now_us + 1_000_000);
+        assert_eq!(bench.results(), [(number, TxResult::Queued), (number, TxResult::Sent)]);
+        assert_eq!(bench.heard[0].bytes[..pdu.len()], pdu[..]);
+        let mut room = [0; 128];
+        let frame = plugline_protocol::frame::with_crc(pdu, &mut room).unwrap().to_vec();
+        bench.line.transmit(1, &frame, bench.now_us).unwrap();
+        bench.run_until(bench.now_us + 1_000_000);
+        assert!(matches!(bench.told.last(), Some(Told::Received { pdu: told, .. }) if told == pdu));
+    }
+}
+
+// [PLG-9.4-4]
+#[test]
+fn times_of_sent_and_heard_frames_are_within_250_us_of_the_truth_by_the_modems_own_clock() {
+    for clock_ppm in [-50, 0, 50] {
+        let mut bench = Bench::up(ModemSetup { clock_ppm, ..ModemSetup::default() });
+        bench.send(1, WHENEVER, &[9; 124]);
+        bench.run_until(2_000_000);
+        let mut room = [0; 128];
+        let frame = plugline_protocol::frame::with_crc(&[7; 100], &mut room).unwrap().to_vec();
+        bench.line.transmit(1, &frame, bench.now_us).unwrap();
+        bench.run_until(3_000_000);
+        let ends = bench.told.iter().filter_map(|told| match told {
+            Told::Confirm(_, confirm) if confirm.result == TxResult::Sent => Some(confirm.end_us),
+            Told::Received { end_us, .. } => Some(*end_us),
+            _ => None,
+        });
+        let ends: Vec<u64> = ends.collect();
+        assert_eq!((ends.len(), bench.heard.len()), (2, 2));
+        for (told_us, heard) in ends.into_iter().zip(&bench.heard) {
+            let true_us = bench.host.modem().clock_us(heard.end_us);
+            assert!(told_us.abs_diff(true_us) <= 250, "{told_us} for {true_us} at {clock_ppm} ppm");
+        }
+    }
+}
+
+// [PLG-9.4-5]
 #[test]
 fn a_request_that_cannot_be_is_confirmed_as_bad_and_one_too_many_as_full() {
     let mut bench = Bench::up(ModemSetup::default());
@@ -186,6 +305,7 @@ fn a_request_that_cannot_be_is_confirmed_as_bad_and_one_too_many_as_full() {
     assert_eq!(bench.results(), [&bad[..], &kept[..], &[(14, TxResult::Full)]].concat());
 }
 
+// [PLG-9.4-1] [PLG-9.4-2]
 #[test]
 fn a_window_that_is_over_or_never_free_ends_late() {
     let mut bench = Bench::up(ModemSetup::default());
@@ -197,6 +317,7 @@ fn a_window_that_is_over_or_never_free_ends_late() {
     assert!(bench.heard.iter().all(|delivery| delivery.truth.from != 0));
 }
 
+// [PLG-9.3-1] [PLG-9.3-5]
 #[test]
 fn a_request_that_waits_can_be_taken_back_and_one_that_was_sent_cannot() {
     let mut bench = Bench::up(ModemSetup::default());
@@ -214,7 +335,7 @@ fn a_request_that_waits_can_be_taken_back_and_one_that_was_sent_cannot() {
     assert_eq!(bench.heard.len(), 1);
 }
 
-/// [PLG-9.5-1]
+// [PLG-9.5-1]
 #[test]
 fn a_reset_empties_the_queue_and_keeps_the_boot_number() {
     let mut bench = Bench::new(ModemSetup::default());
@@ -228,7 +349,7 @@ fn a_reset_empties_the_queue_and_keeps_the_boot_number() {
     assert!(bench.heard.is_empty());
 }
 
-/// [PLG-9.5-2]
+// [PLG-9.5-2]
 #[test]
 fn a_modem_that_falls_over_in_mid_frame_says_hello_with_another_boot_number_and_the_frame_is_lost() {
     let sulks = vec![Sulk { at_us: 1_100_000, kind: SulkKind::Reset }];
@@ -259,7 +380,7 @@ fn a_modem_that_hangs_answers_nothing_until_it_is_reset() {
     assert!(matches!(bench.hellos()[..], [(_, StartReason::Watchdog)]));
 }
 
-/// [PLG-9.1-2] [PLG-9.1-3]
+// [PLG-9.1-2] [PLG-9.1-3]
 #[test]
 fn garbage_on_the_serial_line_costs_no_packet_and_is_counted() {
     let mut bench = Bench::up(ModemSetup::default());

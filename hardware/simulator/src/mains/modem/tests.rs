@@ -74,6 +74,7 @@ impl House {
     }
 }
 
+// [PLG-9.4-2]
 #[test]
 fn a_frame_planned_for_a_slot_starts_at_its_very_microsecond() {
     let mut house = House::booted(ModemSetup::default());
@@ -93,6 +94,7 @@ fn a_slot_is_kept_by_the_modems_own_clock() {
     assert_eq!(house.heard[0].start_us, 59_997_001, "3 ms early after a minute of 50 ppm");
 }
 
+// [PLG-9.4-2]
 #[test]
 fn it_waits_for_the_end_of_a_foreign_frame_and_listens_and_shifts() {
     let starts: Vec<u64> = (0..20)
@@ -137,6 +139,7 @@ fn what_cannot_be_sent_is_confirmed_at_once_with_the_reason() {
     );
 }
 
+// [PLG-9.4-3]
 #[test]
 fn of_two_that_are_due_the_more_urgent_one_goes_first() {
     let mut house = House::booted(ModemSetup::default());

@@ -261,3 +261,46 @@ fn of_two_attempts_only_the_last_one_counts() {
     bench.hear(&report);
     assert_eq!(bench.has_joined(), 1);
 }
+
+/// Notes what it gives; at last it has none.
+struct Noting(std::sync::Arc<std::sync::Mutex<Vec<u8>>>, usize);
+
+impl Entropy for Noting {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        self.1 = self.1.checked_sub(1).ok_or(NoEntropy)?;
+        let mut given = self.0.lock().unwrap();
+        for byte in bytes {
+            *byte = (given.len() as u8).wrapping_mul(29).wrapping_add(11);
+            given.push(*byte);
+        }
+        Ok(())
+    }
+}
+
+// [PLG-5.2-2]
+#[test]
+fn nonces_and_group_keys_are_what_the_random_source_gave_and_without_it_nobody_is_let_in() {
+    let given = std::sync::Arc::default();
+    for draws in 0..8 {
+        let mut bench = Bench::silent(Options::default());
+        bench.line =
+            Plugline::new(Options::default(), Box::new(Noting(std::sync::Arc::clone(&given), draws)));
+        bench.open();
+        bench.hello(StartReason::Asked);
+        let mut socket = Socket::new(EUI, install());
+        link(&mut bench);
+        bench.hear(&socket.join_up());
+        bench.wait(ms(300));
+        let downs = bench.of_kind(Kind::JoinDown);
+        let Some(down) = downs.first().map(|sent| sent.pdu.clone()) else {
+            assert!(draws < 3 && bench.noticed("no_entropy") == 1 && bench.sent.is_empty(), "{draws}");
+            continue;
+        };
+        assert!(draws >= 3, "a name, a group key and Ng are drawn");
+        socket.take(&down);
+        let given: &[u8] = &given.lock().unwrap();
+        let drawn = |octets: &[u8]| given.windows(octets.len()).any(|window| window == octets);
+        assert!(drawn(&down[14..22]) && drawn(socket.place().grant.group_key.octets()));
+        assert!(drawn(&down[2..4]));
+    }
+}

@@ -64,6 +64,7 @@ fn a_modem_of_another_version_is_not_used() {
         reason: StartReason::Asked,
         rate: LineRate::REFERENCE,
         own_check: false,
+        no_slots: false,
         max_pdu: 126,
         queue: 4,
         clock_us: 0,
@@ -172,4 +173,67 @@ fn whatever_the_modem_says_nothing_breaks_and_nothing_comes_of_it() {
         prop_assert!(bench.nothing_came_of_it());
         bench.wait(70 * SECOND);
     });
+}
+
+// [PLG-9.3-4]
+#[test]
+fn what_the_modem_said_and_nobody_heard_is_counted_by_the_gap_in_its_numbers() {
+    let mut bench = Bench::new();
+    bench.clear();
+    let stranger = Header::new(Kind::Ack, NetworkId(7), ShortAddress(7), FrameOptions::default()).octets();
+    let pdu = [&stranger[..], &[0; 5]].concat();
+    for _ in 0..300 {
+        bench.hear(&pdu);
+    }
+    assert_eq!(bench.counted("gap"), 0, "they go round");
+    bench.unasked = bench.unasked.wrapping_add(3);
+    bench.hear(&pdu);
+    bench.hear(&pdu);
+    assert_eq!(bench.counted("gap"), 1);
+    bench.hello(StartReason::Asked);
+    assert_eq!(bench.counted("gap"), 1);
+    (bench.boot, bench.unasked) = (2, 0);
+    bench.hello(StartReason::Power);
+    bench.hear(&pdu);
+    assert_eq!(bench.counted("gap"), 1, "a modem that started anew begins anew");
+}
+
+// [PLG-9.3-1]
+#[test]
+fn messages_are_numbered_from_0_round_and_none_bears_the_number_of_an_open_request() {
+    let (mut host, mut out) = (Host::default(), Outputs::default());
+    let now = Moment::default();
+    let mut number = |keep: bool| {
+        let number = host.send(&[1], (0, u64::MAX), now, &mut out).expect("there is room");
+        if !keep {
+            host.cancel(number, &mut out);
+        }
+        number
+    };
+    let numbers: Vec<u8> = (0..300).map(|_| number(false)).collect();
+    assert!(numbers.iter().enumerate().all(|(at, number)| *number == at as u8));
+    let open = number(true);
+    assert!((0..600).all(|_| number(false) != open));
+}
+
+// [PLG-10.3-1]
+#[test]
+fn a_modem_that_keeps_no_slots_gets_none_announced_and_sockets_none_granted() {
+    let mut bench = Bench::silent(Options::default());
+    bench.no_slots = true;
+    bench.hello(StartReason::Asked);
+    let mut socket = Socket::new(EUI, install());
+    bench.join(&mut socket, Some(LABEL));
+    assert_eq!(socket.place().grant.slot, None);
+    bench.clear();
+    bench.wait(2 * MINUTE);
+    let beacons = bench.of_kind(Kind::Beacon);
+    assert!(beacons.len() >= 3);
+    let place = socket.place();
+    let group = Channel::group(&place.grant.group_key, place.identity.network);
+    for sent in beacons {
+        let frame = plugline_protocol::frame::Frame::parse(&sent.pdu).unwrap();
+        let mut clear = [0; 128];
+        assert_eq!(Beacon::parse(group.open(&frame, &mut clear).unwrap()).unwrap().plan.slots, 0);
+    }
 }

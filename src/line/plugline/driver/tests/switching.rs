@@ -3,7 +3,7 @@
 use super::*;
 use plugline_protocol::frame::Kind;
 
-// [PLG-5.4-2]
+// [PLG-5.4-2], [PLG-3.6-8]
 #[test]
 fn an_answer_with_the_relay_settles_a_command() {
     let (mut bench, mut socket) = Bench::joined();
@@ -17,7 +17,7 @@ fn an_answer_with_the_relay_settles_a_command() {
     assert_eq!(bench.progress(), done(1));
     assert_eq!(bench.relays(), [(false, Cause::Command)]);
     bench.hear(&socket.answer(counter, Ended::Done));
-    assert_eq!((bench.counted("stray_answer"), bench.relays().len()), (1, 1), "once");
+    assert_eq!((bench.counted("stray"), bench.relays().len()), (1, 1), "once");
 }
 
 // [PLG-4.4-2], [PLG-5.3-3]
@@ -281,4 +281,65 @@ fn a_socket_that_never_answered_a_command_is_asked_how_its_relay_is_when_it_is_n
     bench.hear(&response);
     bench.wait(SECOND);
     assert_eq!(bench.of_kind(Kind::Command).len(), 0, "once");
+}
+
+/// The ops that the text gives version 1.0, reserved ones and experiments apart: those with a name and no word of it.
+fn ops_of_the_text() -> Vec<u8> {
+    let text = include_str!("../../../../../protocol-spec/messages.md");
+    let (_, table) = text.split_once("| op | name | argument |").expect("§6.3 has a table of ops");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows = rows.filter(|row| !row.contains("reserved") && !row.contains("experiments"));
+    rows.map(|row| u8::from_str_radix(row.split('`').nth(1).expect("an op"), 16).expect("two digits"))
+        .collect()
+}
+
+// [PLG-2.1-1]
+#[test]
+fn through_a_whole_life_a_socket_of_version_1_0_is_asked_only_ops_that_it_has() {
+    let known = ops_of_the_text();
+    assert_eq!(known.len(), 11);
+    let (mut bench, mut socket) = Bench::joined();
+    let ops = |bench: &mut Bench, socket: &mut Socket, seen: &mut Vec<u8>| {
+        for _ in 0..40 {
+            bench.wait(ms(500));
+            for sent in bench.of_kind(Kind::Command) {
+                let (counter, command) = socket.command(&sent.pdu);
+                seen.push(command.ask.op());
+                let answer = match command.ask {
+                    Ask::Read => socket.response(counter, Ended::Done, true),
+                    _ => socket.answer(counter, Ended::Done),
+                };
+                bench.hear(&answer);
+            }
+            bench.clear();
+        }
+    };
+    let mut seen = Vec::new();
+    let word = |name: &str, word: &str| (name.into(), crate::device::OptionValue::Word(word.into()));
+    let options = [word("power_on", "off"), word("report_every_min", "5"), word("current_limit_a", "10")];
+    bench.line.set_options(&target(), &options.into());
+    ops(&mut bench, &mut socket, &mut seen);
+    for on in [false, true] {
+        bench.start(Operation::Switch { target: target(), on });
+        socket.relay = on;
+        ops(&mut bench, &mut socket, &mut seen);
+    }
+    for operation in
+        [Operation::Read { target: target() }, Operation::Identify { target: target(), seconds: 5 }]
+    {
+        bench.start(operation);
+        ops(&mut bench, &mut socket, &mut seen);
+    }
+    socket.flags.sync = true;
+    let report = socket.report(bench.minute(), true, [None; 4]);
+    bench.hear(&report);
+    socket.flags.sync = false;
+    ops(&mut bench, &mut socket, &mut seen);
+    bench.line.detach(&target());
+    bench.line.handle_timeout(bench.clock());
+    bench.drain();
+    ops(&mut bench, &mut socket, &mut seen);
+    assert!(seen.iter().all(|op| known.contains(op)), "{seen:02X?}");
+    let distinct: BTreeSet<u8> = seen.into_iter().collect();
+    assert!(distinct.len() >= 8, "{distinct:02X?}");
 }
