@@ -53,6 +53,11 @@ pub trait Past: Send + Sync + 'static {
     fn before(&self, _unix_ms: i64) -> u64 {
         self.oldest()
     }
+
+    /// What is kept on disk, in bytes, where that is known.
+    fn bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A request and the way its answer goes.
@@ -226,6 +231,10 @@ impl Source for Door {
         // The durable head first: it can only lag behind the head read after it.
         let durable = *self.0.durable.borrow();
         Span { oldest: self.0.past.oldest(), head: self.ring().head(), durable }
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        self.0.past.bytes()
     }
 
     async fn since(&self, after: u64, limit: usize) -> Result<Vec<Arc<Entry>>, ReadBroken> {

@@ -15,6 +15,7 @@
 //! | [`door`] | the two doors between the hub and everybody else |
 //! | [`port`] | bytes in and out of serial ports, near and over TCP; recordings of them |
 //! | [`log`], [`store`], [`disk`] | the event log, the registry in sled, the thread that runs both |
+//! | [`upkeep`] | the gateway's own affairs: counts, the last lines of its log |
 //! | [`mqtt`], [`http`] | the edges |
 //! | [`run`] | all of it put together; the event loop and the only clock |
 //! | [`cli`] | the command line, one file per verb |
@@ -38,3 +39,4 @@ pub mod record;
 pub mod run;
 pub mod source;
 pub mod store;
+pub mod upkeep;

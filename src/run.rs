@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -23,6 +24,7 @@ use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
 use crate::port::recorder::{self, Written};
 use crate::port::{Outlet, Port};
+use crate::upkeep::Upkeep;
 use crate::{http, mqtt};
 use event_loop::EventLoop;
 
@@ -140,8 +142,14 @@ pub async fn run(
     }
     let (stop_edges, stopped) = watch::channel(false);
     let started_unix_ms = event_loop.clock.now().unix_ms;
-    let (mut edges, broker) =
-        start_edges(&config, listener, &door, Running { stopped, started_unix_ms, seed: number(&seed, 8) });
+    let upkeep = Upkeep { state: Some(config.store_dir.clone()), ..Upkeep::of_this_process() };
+    event_loop.meters = Arc::clone(&upkeep.meters);
+    let (mut edges, broker) = start_edges(
+        &config,
+        listener,
+        &door,
+        Running { stopped, started_unix_ms, seed: number(&seed, 8), upkeep },
+    );
     write_cli_file(&config.store_dir, http)?;
     tokio::spawn(announce(ready, http, broker));
     event_loop.turn_until(stop).await;
@@ -179,6 +187,7 @@ struct Running {
     stopped: watch::Receiver<bool>,
     started_unix_ms: i64,
     seed: u64,
+    upkeep: Upkeep,
 }
 
 fn start_edges(
@@ -189,7 +198,10 @@ fn start_edges(
 ) -> (JoinSet<()>, watch::Receiver<Option<String>>) {
     let (listening, broker) = watch::channel(None);
     let mut edges = JoinSet::new();
+    let upkeep = running.upkeep;
+    let meters = Arc::clone(&upkeep.meters);
     let settings = http::Settings {
+        upkeep,
         version: VERSION.into(),
         started_unix_ms: running.started_unix_ms,
         guard: http::guard::Rules {
@@ -200,7 +212,7 @@ fn start_edges(
         ..http::Settings::default()
     };
     edges.spawn(http::serve(listener, door.clone(), settings, running.stopped.clone()));
-    let told = mqtt::Told { seed: running.seed, stop: running.stopped, listening };
+    let told = mqtt::Told { seed: running.seed, stop: running.stopped, listening, meters };
     edges.spawn(mqtt::run(door.clone(), config.mqtt.clone(), told));
     (edges, broker)
 }

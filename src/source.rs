@@ -96,6 +96,11 @@ pub trait Source: History + Clone + Send + Sync + 'static {
     /// Where it begins and ends now.
     fn span(&self) -> Span;
 
+    /// What it takes on disk, where that is known.
+    fn bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Up to `limit` entries with a seq above `after`, in order; empty at the head. Holes are those of declared gaps.
     ///
     /// # Errors

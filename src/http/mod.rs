@@ -19,7 +19,9 @@ mod fields;
 pub mod guard;
 mod health;
 mod joining;
+mod log;
 mod manage;
+mod metrics;
 mod pen;
 mod poll;
 pub mod problem;
@@ -32,6 +34,8 @@ mod sse;
 mod wish;
 
 pub use serve::serve;
+
+use crate::upkeep::Upkeep;
 
 /// Where the snapshot is.
 pub const SNAPSHOT: &str = "/v1/snapshot";
@@ -61,6 +65,8 @@ pub struct Settings {
     pub life: Duration,
     /// What open requests get to end in when the gateway stops.
     pub grace: Duration,
+    /// The gateway's own affairs.
+    pub upkeep: Upkeep,
 }
 
 /// Connections held at once by default: ten times a busy house, at about 5 KB each.
@@ -80,6 +86,7 @@ impl Default for Settings {
             bookmark: Duration::from_mins(1),
             life: Duration::from_mins(10),
             grace: Duration::from_secs(3),
+            upkeep: Upkeep::default(),
         }
     }
 }

@@ -143,6 +143,7 @@ pub(super) struct Held<S> {
 impl<S: Source + Commands> Held<S> {
     /// Waits for the first event that passes, then writes the page; whitespace meanwhile.
     pub(super) async fn write(mut self, mut pen: Pen) -> io::Result<()> {
+        let _reader = self.app.settings.upkeep.meters.hold(|meters| &meters.polls);
         let mut quiet = Instant::now() + self.app.settings.silence;
         loop {
             tokio::select! {

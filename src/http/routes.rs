@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::problem::{self, Problem};
-use super::{App, SNAPSHOT, commands, devices, events, health, joining, manage, readings};
+use super::{App, SNAPSHOT, commands, devices, events, health, joining, log, manage, metrics, readings};
 use crate::access::Scope;
 use crate::source::{Commands, Source};
 
@@ -86,7 +86,7 @@ methods!(get = GET, post = POST, patch = PATCH, delete = DELETE);
 
 /// Every route there is, in the order of the index page.
 pub(super) fn rows<S: Source + Commands>() -> Vec<Row<S>> {
-    [registry(), switching(), feed(), history(), about()].into_iter().flatten().collect()
+    [registry(), switching(), feed(), history(), upkeep(), about()].into_iter().flatten().collect()
 }
 
 fn registry<S: Source + Commands>() -> Vec<Row<S>> {
@@ -142,10 +142,15 @@ fn feed<S: Source + Commands>() -> Vec<Row<S>> {
     ]
 }
 
+fn upkeep<S: Source + Commands>() -> Vec<Row<S>> {
+    vec![get("/v1/log", MANAGE, "the last lines of the log; ?after=N&wait=S", log::show::<S>)]
+}
+
 fn about<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
         get("/livez", OPEN, "the event loop turns", health::live::<S>),
         get("/healthz", OPEN, "health of every part", health::health::<S>),
+        get("/metrics", READ, "what there is to watch, for Prometheus", metrics::show::<S>),
         get("/problems/{name}", OPEN, "what a problem means", problem_page),
         get("/", OPEN, "this list", index::<S>),
     ]

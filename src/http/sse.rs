@@ -73,6 +73,7 @@ impl<S: Source + Commands> Stream<S> {
 
     /// Writes the stream until its life is over, the server stops or the log cannot be read.
     pub(super) async fn write(mut self, mut pen: Pen) -> io::Result<()> {
+        let _reader = self.app.settings.upkeep.meters.hold(|meters| &meters.streams);
         let mut stop = self.app.stop.clone();
         let mut stop = pin!(stopped(&mut stop));
         pen.put(self.opening()).await;

@@ -261,6 +261,8 @@ pub struct LineHealth {
     pub modem: Option<bool>,
     /// When a good frame was last heard, milliseconds since 1970 UTC.
     pub last_heard_unix_ms: Option<i64>,
+    /// Good messages heard since the start.
+    pub heard: u64,
     /// What could not be used, counted by kind.
     pub malformed: Vec<(&'static str, u64)>,
     /// Addresses that were heard and are no device's, at most 256.

@@ -81,6 +81,7 @@ pub(super) struct Lane {
     /// What people were last told: up or down.
     pub(super) told_up: Option<bool>,
     pub(super) last_heard_unix_ms: Option<i64>,
+    heard: u64,
     malformed: BTreeMap<&'static str, u64>,
     foreign: Arc<BTreeSet<Arc<str>>>,
     pub(super) changed: bool,
@@ -106,6 +107,7 @@ impl Lane {
             modem: None,
             told_up: None,
             last_heard_unix_ms: None,
+            heard: 0,
             malformed: BTreeMap::new(),
             foreign: Arc::default(),
             changed: true,
@@ -153,6 +155,7 @@ impl Lane {
     /// Something good was heard.
     pub(super) fn heard(&mut self, unix_ms: i64) {
         self.last_heard_unix_ms = Some(unix_ms);
+        self.heard += 1;
         self.changed = true;
     }
 
@@ -167,6 +170,7 @@ impl Lane {
             port: self.port.clone(),
             modem: self.modem,
             last_heard_unix_ms: self.last_heard_unix_ms,
+            heard: self.heard,
             malformed: self.malformed.iter().map(|(kind, count)| (*kind, *count)).collect(),
             foreign: Arc::clone(&self.foreign),
             joining: self.window.as_ref().map(|window| Arc::clone(&window.shown)),

@@ -158,4 +158,8 @@ impl Past for LogReader {
     fn oldest(&self) -> u64 {
         self.0.lock().oldest()
     }
+
+    fn bytes(&self) -> Option<u64> {
+        Some(self.0.lock().bytes())
+    }
 }

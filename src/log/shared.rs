@@ -180,6 +180,12 @@ impl State {
         earlier.last().map_or_else(|| self.oldest(), |(first, _)| first - 1)
     }
 
+    /// What is on disk, headers included.
+    pub(super) fn bytes(&self) -> u64 {
+        let sealed: u64 = self.sealed.iter().map(|sealed| sealed.len).sum();
+        sealed + self.active.as_ref().map_or(0, |_| self.base)
+    }
+
     /// The grown part of the active segment was synced: its first `bytes` leave the tail.
     pub(super) fn settle(&mut self, bytes: usize, upto: u64) {
         self.tail.drain(..bytes);

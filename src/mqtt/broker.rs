@@ -218,8 +218,8 @@ pub(super) async fn serve(
     (listen, users): (SocketAddr, &[Login]),
     told: super::Told,
 ) {
-    let super::Told { seed, mut stop, listening } = told;
-    let mut backoff = Backoff::new(seed);
+    let mut stop = told.stop.clone();
+    let mut backoff = Backoff::new(told.seed);
     let mut down = false;
     loop {
         let why = match start(listen, users).await {
@@ -228,9 +228,9 @@ pub(super) async fn serve(
                 down = false;
                 backoff.reset();
                 let address = broker.address.clone();
-                listening.send_replace(Some(address.url()));
+                told.listening.send_replace(Some(address.url()));
                 tokio::select! {
-                    () = session::run(door, settings, &address, seed, stop.clone()) => {
+                    () = session::run(door, settings, &address, &told) => {
                         broker.stop().await;
                         return;
                     }

@@ -121,6 +121,7 @@ impl<'a> Link<'a> {
         loop {
             self.fill();
             self.keep_position();
+            self.keeper.meters.mqtt_in_flight.set(self.window.in_flight());
             let connected = self.connected_at.is_some();
             let idle = connected && self.outbox.is_empty() && self.steps.is_empty() && self.window.has_room();
             let birth_at = self.birth_at;
@@ -283,7 +284,10 @@ impl<'a> Link<'a> {
             properties,
         );
         match handed {
-            Ok(()) => self.window.handed(seq),
+            Ok(()) => {
+                self.window.handed(seq);
+                self.keeper.meters.published();
+            }
             Err(error) => tracing::error!(%error, "the client does not take a message; not published"),
         }
     }
@@ -416,6 +420,7 @@ impl<'a> Link<'a> {
                 self.fill();
             }
             self.keep_position();
+            self.keeper.meters.mqtt_in_flight.set(self.window.in_flight());
             let _ = self.client.try_disconnect();
             while let Some(Ok(_)) = events.recv().await {}
         };

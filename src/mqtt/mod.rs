@@ -5,9 +5,13 @@
 //! [`broker`] (the embedded one, mqtt5).
 //! Spec: `protocol-spec/mqtt.md`.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use crate::door::Door;
+use crate::source::Part;
+use crate::upkeep::Meters;
 
 pub mod backoff;
 #[cfg(feature = "broker")]
@@ -43,15 +47,18 @@ pub struct Told {
     pub stop: watch::Receiver<bool>,
     /// Where clients find the broker, as a URL without a login; set once it is known.
     pub listening: watch::Sender<Option<String>>,
+    /// Where messages are counted.
+    pub meters: Arc<Meters>,
 }
 
 /// Publishes and takes commands until it is told to stop; then says `offline` (or clears its topics) and disconnects.
 /// Never ends because a broker is away: health says why, and it is tried again for ever.
 pub async fn run(door: Door, settings: Settings, told: Told) {
+    door.set_part(PART, Part::Broken("not connected yet".into()));
     match settings.broker.clone() {
         BrokerChoice::External(address) => {
             told.listening.send_replace(Some(address.url()));
-            session::run(&door, &settings, &address, told.seed, told.stop).await;
+            session::run(&door, &settings, &address, &told).await;
         }
         #[cfg(feature = "broker")]
         BrokerChoice::Embedded { listen, users } => {
@@ -60,7 +67,7 @@ pub async fn run(door: Door, settings: Settings, told: Told) {
         #[cfg(not(feature = "broker"))]
         BrokerChoice::Embedded { .. } => {
             let why = "this build has no embedded broker; set `mqtt.broker` to an address";
-            door.set_part(PART, crate::source::Part::Broken(why.into()));
+            door.set_part(PART, Part::Broken(why.into()));
             stopped(&mut told.stop.clone()).await;
         }
     }

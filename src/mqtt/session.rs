@@ -1,6 +1,7 @@
 //! The client: one connection after another, each with a client and an event loop of its own: the library's own way
 //! of resuming loses messages and can fall silent for good. Knows no topic but that of the will.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::door::Door;
 use crate::source::{Part, Source};
+use crate::upkeep::Meters;
 
 use super::backoff::{Backoff, Dice};
 use super::commands::{self, JOBS, Job};
@@ -51,13 +53,7 @@ pub(super) enum End {
 }
 
 /// Connects for ever until `stop`.
-pub(super) async fn run(
-    door: &Door,
-    settings: &Settings,
-    address: &Address,
-    seed: u64,
-    stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(door: &Door, settings: &Settings, address: &Address, told: &super::Told) {
     // From here on nothing is lost, also when the broker is away from the beginning.
     if door.position(READER).is_none() {
         door.keep_position(READER, door.span().head);
@@ -72,15 +68,16 @@ pub(super) async fn run(
         about,
         clear_at_end: settings.clear_at_end,
         address: address.clone(),
-        dice: Dice::new(seed),
+        dice: Dice::new(told.seed),
         jobs,
         answers,
-        stop,
+        stop: told.stop.clone(),
+        meters: Arc::clone(&told.meters),
         down: false,
         gone: Gone::default(),
     };
     tokio::select! {
-        () = keeper.keep_connected(seed) => {}
+        () = keeper.keep_connected(told.seed) => {}
         () = commands::take_in(door, &topics, waiting, answered) => {}
     }
 }
@@ -96,6 +93,7 @@ pub(super) struct Keeper {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) answers: mpsc::Receiver<Vec<Message>>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) meters: Arc<Meters>,
     pub(super) down: bool,
     pub(super) gone: Gone,
 }
@@ -132,6 +130,7 @@ impl Keeper {
             () = pump(event_loop, polled) => End::Stopped,
         };
         self.gone = link.into_gone();
+        self.meters.mqtt_in_flight.set(0);
         end
     }
 

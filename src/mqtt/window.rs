@@ -28,6 +28,12 @@ impl Window {
         self.slots.len() < IN_FLIGHT
     }
 
+    /// So many are in flight, or wait behind one that is.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
     /// Nothing is in flight.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -13,7 +13,8 @@ use crate::hub::feed::{Body, Fresh, GapReason, GatewayEvent, Notification};
 use crate::hub::{Answer, Effect, Hub, LineIndex, Output, Persisted, Record, Refused, Request, RequestId};
 use crate::port::{Port, PortEvent};
 use crate::run::Clock;
-use crate::source::{Part, Source};
+use crate::source::{Commands, Part, Source};
+use crate::upkeep::Meters;
 
 /// Port events handled before other work gets its turn.
 const PORT_BURST: usize = 32;
@@ -37,6 +38,8 @@ pub(super) struct EventLoop {
     pub(super) done: mpsc::UnboundedReceiver<Done>,
     pub(super) ports: Vec<Port>,
     pub(super) port_inbox: mpsc::Receiver<(LineIndex, PortEvent)>,
+    /// Where settled commands are counted.
+    pub(super) meters: Arc<Meters>,
     /// Effects that wait for the disk, in the order of their tickets.
     held: VecDeque<(Persisted, Effect)>,
     on_disk: Persisted,
@@ -73,6 +76,7 @@ impl EventLoop {
             done,
             ports: Vec::new(),
             port_inbox,
+            meters: Arc::default(),
             held: VecDeque::new(),
             on_disk: Persisted(0),
             store_broken: false,
@@ -248,7 +252,14 @@ impl EventLoop {
             Effect::Event(fresh) => self.number(fresh),
             Effect::ShowDevice(device) => self.keeper.show_device(device),
             Effect::HideDevice(id) => self.keeper.hide_device(&id),
-            Effect::ShowCommand(command) => self.keeper.show_command(command),
+            Effect::ShowCommand(command) => {
+                // One that had settled before the start was counted then.
+                let before = self.keeper.door().command(&command.id);
+                if command.state.settled() && before.is_some_and(|before| !before.state.settled()) {
+                    self.meters.settled(command.state);
+                }
+                self.keeper.show_command(command);
+            }
             Effect::HideCommand(id) => self.keeper.hide_command(&id),
             Effect::ShowLine(health) => self.keeper.show_line(health),
             Effect::Answer(id, answer) => self.answer(id, answer),

@@ -37,6 +37,7 @@ const RANKS: &[(&str, u32)] = &[
     ("port", 8),
     ("store", 8),
     ("log", 8),
+    ("upkeep", 8),
     ("disk", 9),
     ("mqtt", 9),
     ("http", 9),
@@ -109,6 +110,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tokio_serial", &["port"]),
     ("plugline_simulator", &["cli"]),
     ("toml", &["config"]),
+    ("prometheus", &["http::metrics"]),
 ];
 
 const FILE_LINES_MAX: usize = 500;

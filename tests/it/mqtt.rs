@@ -72,6 +72,7 @@ impl House {
             port: Ok(()),
             modem: Some(true),
             last_heard_unix_ms: None,
+            heard: 7,
             malformed: Vec::new(),
         }));
         house
@@ -189,7 +190,7 @@ impl Edge {
         let task = tokio::spawn(mqtt::run(
             door,
             settings,
-            Told { seed, stop: stopped, listening: watch::Sender::new(None) },
+            Told { seed, stop: stopped, listening: watch::Sender::new(None), meters: Default::default() },
         ));
         Self { stop, task }
     }

@@ -78,7 +78,7 @@ async fn a_head_that_is_too_large_is_431() {
 #[tokio::test]
 async fn paths_and_methods_that_are_not_there_are_problems() {
     let lab = Lab::new().await;
-    for path in ["/v2", "/v1/nothing", "/v1/devices/", "/problems/no-such", "/metrics"] {
+    for path in ["/v2", "/v1/nothing", "/v1/devices/", "/problems/no-such", "/metric"] {
         assert_eq!(lab.get(path).await.problem().1, "not-found", "{path}");
     }
     let reply = lab.ask("PUT /v1/devices HTTP/1.1\r\n", "").await;

@@ -52,8 +52,10 @@ fn house(lab: &Lab) {
         port: Ok(()),
         modem: Some(true),
         last_heard_unix_ms: Some(1_795_000_000_123),
+        heard: 7,
         malformed: Vec::new(),
     }));
+    lab.upkeep.logbook.add(1_795_000_000_123, "info", "plugline::port", "open port=/dev/ttyUSB0");
     lab.door.set_part("store", Part::Good("open".into()));
     lab.door.set_part("broker", Part::Broken("connection refused".into()));
     lab.append(None, Body::Gateway(GatewayEvent::Started { version: "1.2.3".into() }));

@@ -16,6 +16,7 @@ use plugline::http::{self, Settings};
 use plugline::hub::command::{Action, Command, ReplyTo, STATES, State};
 use plugline::hub::feed::{Body, Event, Fresh, Notification};
 use plugline::source::Identity;
+use plugline::upkeep::Upkeep;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +58,7 @@ pub(crate) struct Lab {
     pub(crate) requests: mpsc::Receiver<Envelope>,
     pub(crate) past: Memory,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) upkeep: Upkeep,
     pub(crate) served: JoinHandle<()>,
 }
 
@@ -80,8 +82,9 @@ impl Lab {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = watch::channel(false);
+        let upkeep = settings.upkeep.clone();
         let served = tokio::spawn(http::serve(listener, door.clone(), settings, stopped));
-        Self { address, door, keeper, requests, past, stop, served }
+        Self { address, door, keeper, requests, past, stop, upkeep, served }
     }
 
     /// Appends a reading of one device; gives its number.

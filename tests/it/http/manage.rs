@@ -108,6 +108,7 @@ async fn a_joining_window_is_opened_shown_and_closed() {
         port: Ok(()),
         modem: None,
         last_heard_unix_ms: None,
+        heard: 7,
         malformed: Vec::new(),
         foreign: Arc::default(),
         joining: Some(Arc::new(window)),

@@ -20,6 +20,7 @@ fn line(port: Result<(), &str>, modem: Option<bool>) -> Arc<LineHealth> {
         port: port.map_err(Arc::from),
         modem,
         last_heard_unix_ms: Some(1_795_000_000_123),
+        heard: 7,
         malformed: vec![("checksum", 2)],
     })
 }
