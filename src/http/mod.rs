@@ -22,6 +22,7 @@ mod joining;
 mod log;
 mod manage;
 mod metrics;
+mod page;
 mod pen;
 mod poll;
 pub mod problem;

@@ -4,12 +4,14 @@
 use axum::Router;
 use axum::extract::Path;
 use axum::handler::Handler;
-use axum::http::{Method, Uri, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::problem::{self, Problem};
-use super::{App, SNAPSHOT, commands, devices, events, health, joining, log, manage, metrics, readings};
+use super::{
+    App, SNAPSHOT, commands, devices, events, health, joining, log, manage, metrics, page, readings,
+};
 use crate::access::Scope;
 use crate::source::{Commands, Source};
 
@@ -152,7 +154,8 @@ fn about<S: Source + Commands>() -> Vec<Row<S>> {
         get("/healthz", OPEN, "health of every part", health::health::<S>),
         get("/metrics", READ, "what there is to watch, for Prometheus", metrics::show::<S>),
         get("/problems/{name}", OPEN, "what a problem means", problem_page),
-        get("/", OPEN, "this list", index::<S>),
+        get("/", OPEN, "this list; the page, for browsers", index::<S>),
+        get("/ui/{*file}", OPEN, "what the page is made of", page::file),
     ]
 }
 
@@ -175,9 +178,13 @@ fn index_text(rows: impl IntoIterator<Item = About>) -> String {
     text
 }
 
-async fn index<S: Source + Commands>() -> Response {
+async fn index<S: Source + Commands>(headers: HeaderMap) -> Response {
+    if page::wanted(&headers) {
+        return page::index(&headers);
+    }
     let text = index_text(rows::<S>().into_iter().map(|row| row.about));
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::VARY, "accept")];
+    (headers, text).into_response()
 }
 
 async fn problem_page(Path(name): Path<String>) -> Result<Response, Problem> {
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn only_what_tells_strangers_nothing_needs_nothing_and_no_change_is_made_with_a_scope_to_read() {
-        let open = ["/livez", "/healthz", "/problems/{name}", "/"];
+        let open = ["/livez", "/healthz", "/problems/{name}", "/", "/ui/{*file}"];
         for About { method, path, need, .. } in rows::<Door>().into_iter().map(|row| row.about) {
             assert_eq!(need == Need::Nothing, open.contains(&path), "{method} {path}");
             assert!(method == Method::GET || need != READ, "{method} {path}");
