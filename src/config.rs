@@ -23,6 +23,7 @@ pub use place::{AS_RECORDED, Pace, Place};
 use crate::device::LineName;
 use crate::mqtt::settings::{Address, BadAddress, BrokerChoice, Login, Secret, Settings};
 use crate::mqtt::topics;
+use crate::site::Site;
 
 /// State folder unless the configuration says otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/plugline";
@@ -47,6 +48,8 @@ pub struct Config {
     pub mqtt: Settings,
     /// The lines, in order.
     pub lines: Vec<LineConfig>,
+    /// The time zone of the house.
+    pub site: Site,
     /// Registry, log, everything that is kept.
     pub store_dir: PathBuf,
     /// How many times as fast as the clock the gateway lives: 1, but for demonstrations on a simulated house that is
@@ -132,17 +135,13 @@ impl Config {
                  use an ssh tunnel or a proxy that asks for a password",
             ));
         }
-        if let Some(zone) = &file.site.timezone
-            && zone.get_ref().is_empty()
-        {
-            return Err(context.wrong(zone, "a time zone is a name such as \"Europe/Paris\""));
-        }
         Ok(Self {
             http_listen,
             http_connections: connections(&context, file.http.connections.as_ref())?,
             http: http::keys(&context, &file.http)?,
             mqtt: mqtt_settings(&context, &file.mqtt)?,
             lines: lines(&context, &file.line)?,
+            site: site(&context, file.site.timezone.as_ref())?,
             store_dir: file.store.dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             speed: 1.0,
         })
@@ -160,6 +159,12 @@ fn connections(context: &Context<'_>, given: Option<&Spanned<usize>>) -> Result<
         return Err(context.wrong(given, text));
     }
     Ok(Some(*given.get_ref()))
+}
+
+fn site(context: &Context<'_>, zone: Option<&Spanned<String>>) -> Result<Site, ConfigError> {
+    let Some(zone) = zone else { return Ok(Site::of_system()) };
+    let text = format!("`{}` is no time zone; they have names such as \"Europe/Paris\"", zone.get_ref());
+    Site::named(zone.get_ref()).ok_or_else(|| context.wrong(zone, text))
 }
 
 fn lines(context: &Context<'_>, lines: &[file::Line<'_>]) -> Result<Vec<LineConfig>, ConfigError> {
@@ -336,6 +341,8 @@ mod tests {
         refused(&format!("{LINE}capture = \"\"\n"), (4, 11), "recorded into");
         let itself = "[[line]]\ndialect = \"dlt645\"\nport = \"replay:a\"\ncapture = \"a\"\n";
         refused(itself, (4, 11), "replayed from");
+        refused("[site]\ntimezone = \"\"\n", (2, 12), "Europe/Paris");
+        refused("[site]\ntimezone = \"Middle/Earth\"\n", (2, 12), "no time zone");
         refused("[line]\ndialect = \"dlt645\"\nport = \"a\"\n", (1, 1), "[[line]]");
         refused("line = [3]\n", (1, 9), "[[line]]");
         refused(&format!("{LINE}device = \"a\"\n"), (4, 10), "[[line.device]]");

@@ -28,7 +28,7 @@ use crate::hub::feed::{Body, Event, GapReason, GatewayEvent};
 use crate::hub::{Persisted, Record};
 use crate::log::{self, LogAppender, LogReader, NotTaken};
 use crate::source::{Entry, Identity};
-use crate::store::{Store, StoreBroken};
+use crate::store::{DayRows, Store, StoreBroken};
 
 mod ballast;
 mod worker;
@@ -86,6 +86,8 @@ pub struct Restored {
     pub checkpoint: u64,
     /// Readers' positions in this log.
     pub positions: Positions,
+    /// Totals of days.
+    pub days: DayRows,
     /// The registry is an older state than it was: counters of secured sockets must be resumed.
     pub rolled_back: bool,
     /// For a person: what was damaged and what was done about it.
@@ -214,6 +216,7 @@ pub fn start(dir: &Path, options: Options, seed: [u8; 32], unix_ms: i64) -> Resu
         lines: contents.lines.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect(),
         checkpoint: contents.meta.checkpoint.clamp(oldest, opened.head.max(oldest)),
         positions: contents.positions.clone(),
+        days: contents.days.clone(),
         rolled_back: store.imported(),
         reports,
     };

@@ -9,10 +9,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
+use crate::hub::days::{DAYS_MAX, Day, DayRow, Days};
 use crate::hub::feed::{Body, Event, Fresh, Ring};
 use crate::hub::history::{self, Gatherer, Page, Wanted};
 use crate::hub::{Answer, LineHealth, Refused, Request};
-use crate::source::{Commands, Entry, History, Identity, Part, ReadBroken, Source, Span};
+use crate::site::Site;
+use crate::source::{Commands, Energy, Entry, History, Identity, Part, ReadBroken, Source, Span};
 
 /// Requests waiting for the loop; more callers wait their turn.
 const MAILBOX: usize = 64;
@@ -87,6 +89,24 @@ struct Inner {
     requests: mpsc::Sender<Envelope>,
     past: Box<dyn Past>,
     searches: Semaphore,
+    days: Mutex<Ledger>,
+}
+
+/// Totals of days, and when days begin.
+#[derive(Default)]
+struct Ledger {
+    site: Site,
+    days: Days,
+}
+
+impl Ledger {
+    fn take(&mut self, fresh: &Fresh) {
+        let (Body::Reading(reading), Some(device)) = (&fresh.body, &fresh.device) else { return };
+        if reading.iter().any(|(quantity, _)| quantity.is_total()) {
+            let day = self.site.day(fresh.unix_ms);
+            self.days.take(device, day, fresh.unix_ms, reading);
+        }
+    }
 }
 
 /// What every edge holds.
@@ -116,6 +136,7 @@ pub fn open(identity: Identity, head: u64, past: Box<dyn Past>, positions: Posit
         requests,
         past,
         searches: Semaphore::new(SEARCHES),
+        days: Mutex::default(),
     }));
     (door.clone(), Keeper { door, requests: mailbox })
 }
@@ -130,8 +151,42 @@ impl Keeper {
     /// Numbers an event and shows it; `None` when no reserved number is left.
     pub fn append(&self, fresh: Fresh) -> Option<Arc<Entry>> {
         let entry = self.door.ring().append(|seq| Entry::new(Event { seq, fresh }))?;
+        self.door.ledger().take(&entry.event.fresh);
         self.door.0.head.send_replace(entry.event.seq);
         Some(entry)
+    }
+
+    /// From now on totals of days are kept, by the days of `site`; `rows` are those that were on disk, and `log`
+    /// holds the readings behind `after`.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn restore_days(
+        &self,
+        site: Site,
+        rows: impl IntoIterator<Item = ((DeviceId, Day), DayRow)>,
+        after: u64,
+    ) -> std::io::Result<()> {
+        let mut ledger = self.door.ledger();
+        ledger.site = site;
+        rows.into_iter().for_each(|((device, day), row)| ledger.days.restore(device, day, row));
+        let past = &self.door.0.past;
+        // Where nothing is known yet, what the log still holds is the beginning.
+        let mut after = if ledger.days.is_empty() { past.oldest() } else { after.max(past.oldest()) };
+        loop {
+            let events = past.read(after, LOOK)?;
+            let Some(last) = events.last() else { return Ok(()) };
+            after = last.seq;
+            events.iter().for_each(|event| ledger.take(&event.fresh));
+        }
+    }
+
+    /// Totals of days that are not on disk.
+    #[must_use]
+    pub fn settle_days(&self, unix_ms: i64) -> Vec<(DeviceId, Day, Option<DayRow>)> {
+        let mut ledger = self.door.ledger();
+        let today = ledger.site.day(unix_ms);
+        ledger.days.settle(today - DAYS_MAX)
     }
 
     /// Numbers left below the reserved ceiling.
@@ -188,6 +243,10 @@ impl Keeper {
 impl Door {
     fn ring(&self) -> MutexGuard<'_, Ring<Entry>> {
         self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<R>(&self, with: impl FnOnce(&mut Shown) -> R) -> R {
@@ -295,6 +354,9 @@ impl History for Door {
     }
 
     async fn remembers(&self, device: &DeviceId) -> Result<bool, ReadBroken> {
+        if self.ledger().days.knows(device) {
+            return Ok(true);
+        }
         let _turn = self.0.searches.acquire().await;
         let mut found = false;
         self.search(device, self.0.past.oldest(), |_| {
@@ -303,6 +365,17 @@ impl History for Door {
         })
         .await?;
         Ok(found)
+    }
+
+    fn energy(&self, device: &DeviceId, days: u16, unix_ms: i64) -> Energy {
+        let ledger = self.ledger();
+        let today = ledger.site.day(unix_ms);
+        let days: Vec<Day> = (today + 1 - Day::from(days)..=today).collect();
+        let starts: Vec<i64> =
+            days.iter().chain([&(today + 1)]).map(|day| ledger.site.start_ms(*day)).collect();
+        let totals = ledger.days.totals(device, &starts);
+        let told = days.into_iter().zip(totals).filter_map(|(day, total)| Some((day, total?)));
+        Energy { timezone: Arc::clone(ledger.site.name()), days: told.collect() }
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`access`] | who may do what |
 //! | [`mod@line`] | the verbs of a line, and one folder per dialect |
 //! | [`hub`] | registry, commands, poll plan, energy ledger, events: one state machine |
+//! | [`site`] | the time zone of the house and its days |
 //! | [`json`], [`record`] | the nouns as JSON of the contracts, and as they are stored |
 //! | [`source`] | what readers of the feed and callers of commands need, as two traits |
 //! | [`config`] | the configuration, validated once |
@@ -37,6 +38,7 @@ pub mod mqtt;
 pub mod port;
 pub mod record;
 pub mod run;
+pub mod site;
 pub mod source;
 pub mod store;
 pub mod upkeep;

@@ -123,11 +123,12 @@ pub async fn run(
     let (mut event_loop, door) = {
         let Started { disk, restored, reader, done } = started;
         let missed = read_since(&reader, restored.checkpoint).context("the event log")?;
-        let Restored { identity, head, ceiling, gap, devices, commands, lines, positions, reports, .. } =
-            restored;
+        let Restored { identity, head, ceiling, gap, devices, commands, lines, positions, .. } = restored;
+        let (days, checkpoint, reports) = (restored.days, restored.checkpoint, restored.reports);
         hub.restore(Kept { devices, commands, lines }, missed, clock.now());
         let (door, keeper) = door::open(identity, head, Box::new(reader), positions);
         keeper.raise_ceiling(ceiling);
+        keeper.restore_days(config.site.clone(), days, checkpoint).context("the event log")?;
         reports.iter().for_each(|report| tracing::warn!("{report}"));
         let mut event_loop = EventLoop::new(clock, hub, keeper, (disk, done), port_inbox);
         event_loop.begin(gap, &reports);

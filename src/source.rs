@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use crate::device::Identity;
 use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
+use crate::hub::days::{Day, DayTotal};
 use crate::hub::feed::Event;
 use crate::hub::history::{Page, Wanted};
 use crate::hub::{Answer, LineHealth, Request};
@@ -127,11 +128,23 @@ pub trait History: Clone + Send + Sync + 'static {
         rows_max: usize,
     ) -> impl Future<Output = Result<Page, ReadBroken>> + Send;
 
-    /// A reading of the device is kept, also when the registry knows it no longer.
+    /// A reading or a total of the device is kept, also when the registry knows it no longer.
     ///
     /// # Errors
     /// [`ReadBroken`] when the disk fails.
     fn remembers(&self, device: &DeviceId) -> impl Future<Output = Result<bool, ReadBroken>> + Send;
+
+    /// What a device consumed on each of the last `days` days, the one of `unix_ms` being the last.
+    fn energy(&self, device: &DeviceId, days: u16, unix_ms: i64) -> Energy;
+}
+
+/// What was consumed each day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Energy {
+    /// By whose midnights.
+    pub timezone: Arc<str>,
+    /// Days of which something is known, oldest first.
+    pub days: Vec<(Day, DayTotal)>,
 }
 
 /// What a part of the gateway says of itself for health.

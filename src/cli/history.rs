@@ -1,4 +1,4 @@
-//! `plugline readings`: what a socket measured, as a table, as CSV or as JSON.
+//! `plugline readings` and `energy`: what a socket measured, and what it consumed each day.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -71,6 +71,51 @@ pub async fn readings(asked: &Readings, out: &mut impl Write) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `energy` was asked.
+#[derive(Debug, Args)]
+pub struct Energy {
+    /// Its id, or its name; the id of a removed socket answers too
+    device: String,
+    /// How many days, 1 … 400
+    #[arg(long, default_value_t = 30)]
+    days: u16,
+    #[command(flatten)]
+    gateway: Gateway,
+}
+
+/// Prints what was consumed each day.
+///
+/// # Errors
+/// When the gateway cannot be asked or nothing can be written.
+pub async fn energy(asked: &Energy, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let client = asked.gateway.client()?;
+    let id = id_of(&client, &asked.device).await?;
+    let path = format!("/v1/devices/{id}/energy?days={}", asked.days);
+    let told = client.get(&path, Duration::ZERO).await?.good()?;
+    if asked.gateway.json {
+        writeln!(out, "{told}")?;
+    } else {
+        write!(out, "{}", days(&told))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn days(told: &Value) -> String {
+    let days = told["days"].as_array().into_iter().flatten();
+    let lines = days.map(|day| {
+        let figure = |name: &str, way: &str| match &day[name] {
+            Value::Number(kwh) => format!("  {:>12} kWh{way}", kwh.to_string()),
+            _ => String::new(),
+        };
+        let remark = |name: &str| if day[name] == true { format!("  {name}") } else { String::new() };
+        let date = day["date"].as_str().unwrap_or_default();
+        let (energy, export) = (figure("energy_kwh", ""), figure("energy_export_kwh", " exported"));
+        format!("{date}{energy}{export}{}{}\n", remark("partial"), remark("estimated"))
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() { "Nothing is known of these days.\n".to_owned() } else { lines }
+}
+
 /// The characters that a time may have and a query may not.
 fn encoded(value: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -132,6 +177,17 @@ mod tests {
             table(&page, false, false).lines().next(),
             Some("2026-11-20T10:00:00.000Z               41.7                  -")
         );
+    }
+
+    #[test]
+    fn days_show_their_figures_and_remarks() {
+        let told = json!({ "days": [{ "date": "2026-11-19", "energy_kwh": 1.5, "energy_export_kwh": 0.25 },
+            { "date": "2026-11-20", "energy_kwh": 0.5, "partial": true }] });
+        assert_eq!(
+            days(&told),
+            "2026-11-19           1.5 kWh          0.25 kWh exported\n2026-11-20           0.5 kWh  partial\n"
+        );
+        assert_eq!(days(&json!({ "days": [] })), "Nothing is known of these days.\n");
     }
 
     #[test]

@@ -84,6 +84,8 @@ enum Verb {
     Registry(manage::Verb),
     /// What a socket measured
     Readings(history::Readings),
+    /// What a socket consumed each day
+    Energy(history::Energy),
     /// Follow the feed
     Events {
         /// Start behind this cursor instead of now; `earliest` for all that is kept
@@ -170,6 +172,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Join(arguments) => runtime()?.block_on(join::run(&arguments, &mut out)),
         Verb::Registry(verb) => runtime()?.block_on(manage::run(&verb, &mut out)),
         Verb::Readings(arguments) => runtime()?.block_on(history::readings(&arguments, &mut out)),
+        Verb::Energy(arguments) => runtime()?.block_on(history::energy(&arguments, &mut out)),
         Verb::Events { since, gateway } => runtime()?
             .block_on(async { events::run(&gateway.client()?, &since, gateway.json, &mut out).await }),
     }

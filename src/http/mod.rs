@@ -14,6 +14,7 @@ mod commands;
 mod connection;
 pub mod cursor;
 mod devices;
+mod energy;
 mod events;
 mod fields;
 pub mod guard;

@@ -10,7 +10,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::problem::{self, Problem};
 use super::{
-    App, SNAPSHOT, commands, devices, events, health, joining, log, manage, metrics, page, readings,
+    App, SNAPSHOT, commands, devices, energy, events, health, joining, log, manage, metrics, page, readings,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -110,12 +110,15 @@ fn registry<S: Source + Commands>() -> Vec<Row<S>> {
 }
 
 fn history<S: Source + Commands>() -> Vec<Row<S>> {
-    vec![get(
-        "/v1/devices/{id}/readings",
-        READ,
-        "what it measured; ?from=T&to=T&step_s=N, or Accept: text/csv",
-        readings::show::<S>,
-    )]
+    vec![
+        get(
+            "/v1/devices/{id}/readings",
+            READ,
+            "what it measured; ?from=T&to=T&step_s=N, or Accept: text/csv",
+            readings::show::<S>,
+        ),
+        get("/v1/devices/{id}/energy", READ, "what it consumed each day; ?days=N", energy::show::<S>),
+    ]
 }
 
 fn switching<S: Source + Commands>() -> Vec<Row<S>> {

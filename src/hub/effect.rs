@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::device::{CommandId, Device, DeviceId, LineName, OptionRow, OptionValue};
 use crate::hub::command::{self, Command, Idempotency, ReplyTo};
+use crate::hub::days::{Day, DayRow};
 use crate::hub::feed::Fresh;
 use crate::hub::joining::JoiningWindow;
 use crate::line::{BadAddress, Joins, SerialSettings};
@@ -35,6 +36,8 @@ pub enum Record {
     CommandGone(CommandId),
     /// A line's own opaque record.
     Line(LineName, Arc<[u8]>),
+    /// A device's totals of a local day; `None`: they are no longer kept.
+    Day(DeviceId, Day, Option<DayRow>),
     /// Devices as recorded hold everything that the feed says up to this seq.
     Checkpoint(u64),
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod command;
+pub mod days;
 mod effect;
 pub mod energy;
 pub mod feed;

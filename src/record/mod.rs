@@ -23,11 +23,13 @@ use crate::device::{
 use crate::hub::command::{Action, Command, CommandError, Idempotency, ReplyTo, STATES, State};
 use crate::line::Outcome;
 
+mod day;
 mod event;
 mod registry;
 #[cfg(test)]
 pub(crate) mod samples;
 
+pub use day::{day_key, day_of_key, seal_day, unseal_day};
 pub use event::{Head, append_event, event_of, head_of, seq_of};
 pub use registry::{Meta, Registry, seal_meta, sidecar_of, sidecar_text, unseal_meta};
 

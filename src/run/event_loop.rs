@@ -246,6 +246,8 @@ impl EventLoop {
             Effect::Persist(ticket, records) => self.disk.keep(ticket, records),
             Effect::Checkpoint(mut records) => {
                 let head = self.keeper.door().span().head;
+                let days = self.keeper.settle_days(self.clock.now().unix_ms);
+                records.extend(days.into_iter().map(|(device, day, row)| Record::Day(device, day, row)));
                 records.push(Record::Checkpoint(head));
                 self.disk.keep_quietly(records);
             }

@@ -33,14 +33,16 @@ pub(super) enum Room {
     Lines,
     Positions,
     Meta,
+    Days,
 }
 
-const ROOMS: [(Room, &str); 5] = [
+const ROOMS: [(Room, &str); 6] = [
     (Room::Devices, "devices"),
     (Room::Commands, "commands"),
     (Room::Lines, "lines"),
     (Room::Positions, "positions"),
     (Room::Meta, "meta"),
+    (Room::Days, "days"),
 ];
 
 impl Room {
@@ -171,9 +173,9 @@ impl Engine {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = open_when_free(&config)?;
         let tree = |(_, name): (Room, &str)| db.open_tree(name);
-        let [devices, commands, lines, positions, meta] = ROOMS.map(tree);
+        let [devices, commands, lines, positions, meta, days] = ROOMS.map(tree);
         Ok(Self {
-            trees: [devices?, commands?, lines?, positions?, meta?],
+            trees: [devices?, commands?, lines?, positions?, meta?, days?],
             quarantine: db.open_tree("quarantine")?,
             file: File::open(path.join("db"))?,
             db,
@@ -210,9 +212,9 @@ impl Engine {
                 None => batches[*room as usize].remove(key.as_bytes()),
             }
         }
-        let [devices, commands, lines, positions, meta] = &self.trees;
-        let done = (devices, commands, lines, positions, meta).transaction(|(d, c, l, p, m)| {
-            for (tree, batch) in [d, c, l, p, m].into_iter().zip(&batches) {
+        let [devices, commands, lines, positions, meta, days] = &self.trees;
+        let done = (devices, commands, lines, positions, meta, days).transaction(|(d, c, l, p, m, e)| {
+            for (tree, batch) in [d, c, l, p, m, e].into_iter().zip(&batches) {
                 tree.apply_batch(batch)?;
             }
             Ok::<_, ConflictableTransactionError<()>>(())

@@ -15,6 +15,7 @@ use crate::device::{CommandId, Device, DeviceId, Epoch, GatewayId, LineName};
 use crate::door::Positions;
 use crate::hub::Record;
 use crate::hub::command::Command;
+use crate::hub::days::{Day, DayRow};
 use crate::record::{self, Meta, Registry, Unreadable};
 
 mod engine;
@@ -41,7 +42,12 @@ pub struct Contents {
     pub lines: BTreeMap<LineName, Arc<[u8]>>,
     /// How far readers with a memory have come.
     pub positions: Positions,
+    /// Totals of days.
+    pub days: DayRows,
 }
+
+/// Totals of days, by device and day.
+pub type DayRows = BTreeMap<(DeviceId, Day), DayRow>;
 
 /// The registry cannot be used now.
 #[derive(Debug, thiserror::Error)]
@@ -167,6 +173,14 @@ impl Store {
                     self.contents.lines.insert(line, bytes);
                     self.registry_changed();
                 }
+                Record::Day(device, day, row) => {
+                    let key = record::day_key(&device, day);
+                    self.put(Room::Days, &key, row.as_ref().map(record::seal_day));
+                    match row {
+                        Some(row) => self.contents.days.insert((device, day), row),
+                        None => self.contents.days.remove(&(device, day)),
+                    };
+                }
                 Record::Checkpoint(seq) => {
                     self.contents.meta.checkpoint = seq;
                     self.stage_meta();
@@ -291,7 +305,10 @@ impl Store {
             .map(|(name, seq)| (Room::Positions, name.as_str(), record::seal_number(*seq)));
         let all = devices.chain(commands).chain(lines).chain(positions);
         let all: Writes = all.map(|(room, key, value)| ((room, key.to_owned()), Some(value))).collect();
-        self.writes.extend(all);
+        let days = contents.days.iter().map(|((device, day), row)| {
+            ((Room::Days, record::day_key(device, *day)), Some(record::seal_day(row)))
+        });
+        self.writes.extend(all.into_iter().chain(days));
         self.stage_meta();
     }
 
@@ -339,6 +356,7 @@ struct Loaded {
     commands: BTreeMap<CommandId, Arc<Command>>,
     lines: BTreeMap<LineName, Arc<[u8]>>,
     positions: Positions,
+    days: DayRows,
     unreadable: Vec<(Raw, Unreadable)>,
     /// Entries in the tree of devices, readable or not.
     device_entries: u64,
@@ -375,6 +393,9 @@ impl Loaded {
             }
             Room::Positions => {
                 self.positions.insert(name.into_owned(), record::unseal_number(value)?);
+            }
+            Room::Days => {
+                self.days.insert(record::day_of_key(&name)?, record::unseal_day(value)?);
             }
             Room::Meta => self.meta = Some(record::unseal_meta(value)?),
         }
@@ -451,6 +472,7 @@ impl Loaded {
             commands: self.commands,
             lines: self.lines,
             positions: self.positions,
+            days: self.days,
         }
     }
 }

@@ -3,6 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::hub::days::{Edges, Point};
 use crate::record::samples::{command, device};
 
 fn gateway() -> GatewayId {
@@ -35,7 +36,10 @@ fn filled() -> (TempDir, Contents) {
     let line = Record::Line(LineName::parse("plug").unwrap(), Arc::from([1, 2, 0xff]));
     store.stage_epoch(Epoch::parse("first000").unwrap(), 0);
     store.stage(vec![some_device(1), some_device(2), some_device(3), some_command('a'), line]);
-    store.stage(vec![Record::Checkpoint(41)]);
+    let point = Point { unix_ms: 7, total: 9 };
+    let row = DayRow { energy: Some(Edges { first: point, last: point }), export: None };
+    let day = |day, row| Record::Day(DeviceId::parse(&id(1)).unwrap(), day, row);
+    store.stage(vec![day(-1, Some(row)), day(20_777, Some(row)), day(-1, None), Record::Checkpoint(41)]);
     store.stage_positions(&Positions::from([("mqtt".to_owned(), 40)]));
     store.commit().unwrap();
     store.write_sidecar().unwrap();
@@ -56,6 +60,7 @@ fn what_was_committed_is_there_after_a_restart_and_what_was_removed_is_not() {
         "{reports:?}"
     );
     assert_eq!(*store.contents(), contents);
+    assert_eq!(contents.days.len(), 1);
     let gone = CommandId::parse("cmd_01jd2e3f4g5h6j7k8m9n0p1q2a").unwrap();
     store.stage(vec![Record::DeviceGone(DeviceId::parse(&id(2)).unwrap()), Record::CommandGone(gone)]);
     store.commit().unwrap();

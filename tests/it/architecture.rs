@@ -16,6 +16,7 @@ const RANKS: &[(&str, u32)] = &[
     ("hub", 2),
     ("json", 3),
     ("record", 3),
+    ("site", 3),
     ("source", 4),
     ("mqtt::settings", 5),
     ("mqtt::tls", 5),

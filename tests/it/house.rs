@@ -48,7 +48,7 @@ impl Records {
             Record::CommandGone(id) => {
                 self.commands.remove(id);
             }
-            Record::Line(..) | Record::Checkpoint(_) => {}
+            Record::Line(..) | Record::Day(..) | Record::Checkpoint(_) => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod connections;
+mod energy;
 mod examples;
 mod held;
 pub(crate) mod lab;

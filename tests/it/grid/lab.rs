@@ -75,7 +75,7 @@ impl Records {
             Record::Line(line, record) => {
                 self.lines.insert(line.clone(), Arc::clone(record));
             }
-            Record::Checkpoint(_) => {}
+            Record::Day(..) | Record::Checkpoint(_) => {}
         }
     }
 }
