@@ -34,6 +34,11 @@ fn the_claims_hold_for_the_seeds_of_the_insteon_fuzzer() {
     replay("insteon_framer", claims::insteon_framer);
 }
 
+#[test]
+fn the_claims_hold_for_the_seeds_of_the_plugline_fuzzer() {
+    replay("plugline_packets", claims::plugline_packets);
+}
+
 /// A frame with everything owned, to be made up.
 #[derive(Clone, Debug, PartialEq)]
 struct Owned {
@@ -108,6 +113,7 @@ proptest! {
     fn the_claims_hold_for_any_bytes(bytes in lookalikes()) {
         claims::dlt645_framer(&bytes);
         claims::insteon_framer(&bytes);
+        claims::plugline_packets(&bytes);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! The first byte of an input says how its rest is cut into portions.
 
-use plugline::line::framing::Fault;
-use plugline::line::{dlt645, insteon};
+use plugline::line::framing::{Fault, StreamDecoder};
+use plugline::line::{Decoded, Malformed, dlt645, insteon, plugline as own};
 
 /// What came out of a framer, comparable and complete.
 #[derive(Debug, PartialEq)]
@@ -113,4 +113,48 @@ fn insteon_spans(bytes: &[u8], portion: usize) -> Vec<Span> {
     drain(&mut framer);
     assert!(!framer.has_partial(), "nothing is left after the end");
     spans
+}
+
+/// A good packet of the host link: STATUS-REQ, as its vector has it.
+const STATUS_REQ: [u8; 9] = [0x00, 0x07, 0x24, 0x07, 0xE7, 0x91, 0xAA, 0x14, 0x00];
+
+/// The host link as `decode` and captures show it: no panic; portions make no difference; faults lie within the bytes,
+/// one behind the other; a packet that was decoded decodes alone; and one with zeros at both ends is found whatever
+/// came before.
+pub fn plugline_packets(input: &[u8]) {
+    let Some((&portion, bytes)) = input.split_first() else { return };
+    let whole = packets(bytes, bytes.len());
+    assert_eq!(packets(bytes, portion.into()), whole, "in portions of {portion}");
+    let mut before = 0;
+    for one in &whole {
+        match one {
+            Ok(packet) => {
+                assert!(!packet.frame.is_empty() && !packet.fields.is_empty(), "a packet without a name")
+            }
+            Err(fault) => {
+                assert!((before..bytes.len()).contains(&fault.offset), "{fault:?}");
+                assert!(!fault.kind.is_empty() && !fault.detail.is_empty(), "{fault:?}");
+                before = fault.offset;
+            }
+        }
+    }
+    let good = whole.iter().filter(|one| one.is_ok()).count();
+    let behind = packets(&[bytes, &STATUS_REQ].concat(), usize::MAX);
+    // Its first zero may end a packet that was cut off just there.
+    let more = behind.iter().filter(|one| one.is_ok()).count() - good;
+    assert!((1..=2).contains(&more), "{more} more");
+    assert!(behind.last().is_some_and(|last| last.as_ref().is_ok_and(|packet| packet.frame == "status_req")));
+    let _ = own::decode::decode(bytes);
+}
+
+fn packets(bytes: &[u8], portion: usize) -> Vec<Result<Decoded, Malformed>> {
+    let mut decoder = own::decode::Packets::default();
+    let mut found = Vec::new();
+    for chunk in bytes.chunks(portion.max(1)) {
+        decoder.push(chunk);
+        found.extend(std::iter::from_fn(|| decoder.next_decoded()));
+    }
+    decoder.end();
+    found.extend(std::iter::from_fn(|| decoder.next_decoded()));
+    found
 }
