@@ -152,6 +152,7 @@ pub fn accepts<'h>(accept: impl IntoIterator<Item = &'h str>, wanted: &str) -> b
 /// Which events a reader wants; a list that is absent lets everything through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// Sorted: a body may name more than a thousand.
     devices: Option<Vec<String>>,
     kinds: Option<Vec<String>>,
 }
@@ -163,12 +164,18 @@ impl Filter {
         let kind_fits =
             self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == event.fresh.body.kind()));
         let device = event.fresh.device.as_ref().map(crate::device::DeviceId::as_str);
-        let device_fits = self
-            .devices
-            .as_ref()
-            .is_none_or(|devices| device.is_some_and(|id| devices.iter().any(|wanted| wanted == id)));
+        let device_fits = self.devices.as_ref().is_none_or(|devices| {
+            device.is_some_and(|id| devices.binary_search_by(|of| (**of).cmp(id)).is_ok())
+        });
         kind_fits && device_fits
     }
+}
+
+fn sorted(names: Option<Vec<String>>) -> Option<Vec<String>> {
+    names.map(|mut names| {
+        names.sort_unstable();
+        names
+    })
 }
 
 /// What `GET /v1/events` was asked.
@@ -184,6 +191,8 @@ pub struct EventsAsk {
     pub filter: Filter,
     /// A stream whose cursor is unusable gets the 410 instead of a `reset`.
     pub strict: bool,
+    /// A stream that goes on from nowhere begins with the snapshot.
+    pub snapshot: bool,
 }
 
 impl EventsAsk {
@@ -211,8 +220,9 @@ impl EventsAsk {
             from: last.or(after).unwrap_or_default(),
             wait: Wait::parse(query, prefer)?,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            filter: Filter { devices: query.names("device")?, kinds: query.names("kind")? },
+            filter: Filter { devices: sorted(query.names("device")?), kinds: query.names("kind")? },
             strict: query.flag("strict")?,
+            snapshot: query.flag("snapshot")?,
         })
     }
 }

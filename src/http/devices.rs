@@ -83,16 +83,20 @@ pub(super) async fn snapshot<S: Source + Commands>(
     if same {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }
+    let mut response = ok(&picture(&app, &cursor));
+    response.headers_mut().insert(header::ETAG, etag);
+    response
+}
+
+/// The Snapshot object; the cursor was taken before.
+pub(super) fn picture<S: Source + Commands>(app: &App<S>, cursor: &str) -> Object {
     let commands = app.source.open_commands();
     let commands: Vec<_> = commands.iter().map(|command| json::command(command)).collect();
     let taken_at = jiff::Timestamp::now().as_millisecond();
-    let view = Object::default()
+    Object::default()
         .with("cursor", cursor)
         .with("taken_at", json::time(taken_at))
-        .object("gateway", about(&app))
+        .object("gateway", about(app))
         .list("devices", devices(&app.source))
-        .with("commands", commands);
-    let mut response = ok(&view);
-    response.headers_mut().insert(header::ETAG, etag);
-    response
+        .with("commands", commands)
 }

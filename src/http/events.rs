@@ -7,6 +7,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use super::ask::{EventsAsk, Query, wants_stream};
+use super::cursor::Start;
 use super::poll::{self, Held, NoPage};
 use super::problem::Problem;
 use super::reply::{applied, json, texts};
@@ -56,7 +57,9 @@ fn stream<S: Source + Commands>(
     ask: EventsAsk,
     start: Result<u64, Expired>,
 ) -> Result<Response, Problem> {
-    let stream = sse::Stream::new(app, ask.filter, start);
+    // Whoever comes back with a good cursor has its picture already.
+    let anew = start.is_err() || ask.from == Start::Now;
+    let stream = sse::Stream::new(app, ask.filter, start).with_snapshot(ask.snapshot && anew);
     let mut response = Response::default();
     pen::body(&mut response, |pen| stream.write(pen));
     let headers = response.headers_mut();

@@ -28,6 +28,7 @@ mod pen;
 mod poll;
 pub mod problem;
 mod progress;
+mod question;
 mod readings;
 mod reply;
 pub mod routes;

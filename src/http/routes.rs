@@ -10,7 +10,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::problem::{self, Problem};
 use super::{
-    App, SNAPSHOT, commands, devices, energy, events, health, joining, log, manage, metrics, page, readings,
+    App, SNAPSHOT, commands, devices, energy, events, health, joining, log, manage, metrics, page, question,
+    readings,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -143,6 +144,8 @@ fn feed<S: Source + Commands>() -> Vec<Row<S>> {
             "the feed; ?after=CURSOR&wait=S, or Accept: text/event-stream",
             events::show::<S>,
         ),
+        post("/v1/events", READ, "the same, for more than a hundred devices", question::show::<S>)
+            .body(r#"{"after":"now","wait":25,"device":["dlt645_1",…]}"#),
         get(SNAPSHOT, READ, "everything as it is now, and the cursor to go on from", devices::snapshot::<S>),
     ]
 }

@@ -14,7 +14,7 @@ use super::ask::Filter;
 use super::pen::Pen;
 use super::poll::LAG_LOOK;
 use super::problem::Problem;
-use super::{App, stopped};
+use super::{App, devices, stopped};
 use crate::json;
 use crate::source::{Commands, Entry, Expired, Identity, Source};
 
@@ -39,6 +39,8 @@ pub(super) struct Stream<S> {
     at: u64,
     /// The last id that the reader was told.
     told: u64,
+    /// It begins with everything as it is.
+    snapshot: bool,
 }
 
 enum Woken {
@@ -64,7 +66,12 @@ impl<S: Source + Commands> Stream<S> {
     /// A stream that begins at `start`, or with a `reset`.
     pub(super) fn new(app: App<S>, filter: Filter, start: Result<u64, Expired>) -> Self {
         let at = start.unwrap_or_else(|_| app.source.span().head);
-        Self { app, filter, start, at, told: at }
+        Self { app, filter, start, at, told: at, snapshot: false }
+    }
+
+    /// Tells everything as it is before what happens.
+    pub(super) fn with_snapshot(self, snapshot: bool) -> Self {
+        Self { snapshot, ..self }
     }
 
     fn identity(&self) -> &Identity {
@@ -77,6 +84,9 @@ impl<S: Source + Commands> Stream<S> {
         let mut stop = self.app.stop.clone();
         let mut stop = pin!(stopped(&mut stop));
         pen.put(self.opening()).await;
+        if self.snapshot {
+            pen.put(self.picture()).await;
+        }
         let mut clocks = self.clocks();
         // Armed for the nearest clock; activity only moves the clocks, and the timer finds out when it fires.
         let mut timer = pin!(sleep_until(clocks.next()));
@@ -151,6 +161,13 @@ impl<S: Source + Commands> Stream<S> {
     fn bookmark(&mut self) -> String {
         self.told = self.at;
         format!("id: {}\n\n", json::cursor(self.identity(), self.at))
+    }
+
+    /// The position was taken before the state is looked at: what happens meanwhile is seen twice, never missed.
+    fn picture(&self) -> String {
+        let cursor = json::cursor(self.identity(), self.at);
+        let view = json::text(&devices::picture(&self.app, &cursor));
+        format!("id: {cursor}\nevent: snapshot\ndata: {view}\n\n")
     }
 
     fn opening(&self) -> String {

@@ -140,8 +140,15 @@ impl Lab {
 
     /// Opens a request whose answer is read piece by piece.
     pub(crate) async fn open(&self, path: &str, headers: &str) -> Wire {
+        self.open_with("GET", path, headers, "").await
+    }
+
+    /// The same with a method and a body.
+    pub(crate) async fn open_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Wire {
         let mut stream = self.connect().await;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}{length}\r\n{body}");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut wire = Wire { stream, raw: Vec::new(), at: 0, left: 0, head: String::new(), ended: false };
         wire.read_head().await;

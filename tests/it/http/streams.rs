@@ -9,7 +9,7 @@ use plugline::source::Source as _;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::lab::{EPOCH, Lab, Memory, PATIENCE, Wire, seq, settings};
+use super::lab::{EPOCH, Lab, Memory, PATIENCE, Wire, device, seq, settings};
 
 async fn quick(change: impl FnOnce(&mut Settings)) -> Lab {
     let mut settings = settings();
@@ -240,4 +240,87 @@ async fn a_reader_that_takes_nothing_is_cut_and_holds_no_place() {
     assert_eq!(lab.get("/v1/gateway").await.status, 503);
     let freed = async { while lab.get("/v1/gateway").await.status != 200 {} };
     tokio::time::timeout(PATIENCE, freed).await.expect("its place is free again");
+}
+
+#[tokio::test]
+async fn a_snapshot_comes_before_what_happens_and_only_where_a_stream_begins_anew() {
+    let lab = Lab::new().await;
+    lab.keeper.show_device(device("dlt645_1", "Kettle"));
+    lab.reading("dlt645_1");
+    let mut stream = lab.stream("/v1/events?snapshot=1").await;
+    assert!(stream.block().await.expect("the hello").contains("id: k3f9q2mz.1\nevent: hello\n"));
+    lab.reading("dlt645_1");
+    let block = stream.block().await.expect("the snapshot");
+    let data = block.strip_prefix("id: k3f9q2mz.1\nevent: snapshot\ndata: ").expect("it comes first");
+    let told: Value = serde_json::from_str(data.trim_end()).expect("one line of JSON");
+    assert_eq!((&told["cursor"], &told["devices"][0]["name"]), (&json!("k3f9q2mz.1"), &json!("Kettle")));
+    let mut same = lab.get("/v1/snapshot").await.json();
+    assert!(told.as_object().expect("one").keys().eq(same.as_object_mut().expect("one").keys()));
+    assert!(stream.block().await.expect("the event").starts_with("id: k3f9q2mz.2\nevent: reading\n"));
+    // Back with a good cursor, or from the beginning: no picture that overtakes what it lacks.
+    for from in ["k3f9q2mz.1", "earliest"] {
+        let mut back = lab.stream(&format!("/v1/events?snapshot=1&after={from}")).await;
+        assert!(back.block().await.expect("the hello").contains("event: hello"));
+        assert!(back.block().await.expect("an event").contains("event: reading\n"), "{from}");
+    }
+    let mut reset = lab.stream("/v1/events?snapshot=1&after=zzzzzzzz.1").await;
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        let block = reset.block().await.expect("a block");
+        kinds.push(block.lines().find_map(|line| line.strip_prefix("event: ")).expect("a kind").to_owned());
+    }
+    assert_eq!(kinds, ["reset", "hello", "snapshot"]);
+}
+
+#[tokio::test]
+async fn a_question_in_a_body_is_answered_as_one_in_a_query() {
+    let lab = Lab::new().await;
+    for device in ["a", "b", "c"] {
+        lab.reading(device);
+    }
+    let post = "POST /v1/events HTTP/1.1\r\nContent-Type: application/json\r\n";
+    let mut devices: Vec<String> = (0..1000).map(|n| format!("dlt645_{n:012}")).collect();
+    devices.extend(["c".to_owned(), "a".to_owned()]);
+    let asked =
+        json!({ "after": "earliest", "limit": 1, "device": devices, "kind": ["reading"] }).to_string();
+    let reply = lab.ask(post, &asked).await;
+    assert_eq!((reply.seqs(), &reply.json()["more"], reply.header("link")), (vec![1], &json!(true), None));
+    let rest = json!({ "after": reply.json()["cursor"], "device": devices }).to_string();
+    assert_eq!(lab.ask(post, &rest).await.seqs(), [3]);
+    let stream = lab
+        .ask(&format!("{post}Accept: text/event-stream\r\n"), r#"{"after":"zzzzzzzz.1","strict":true}"#)
+        .await;
+    assert_eq!(stream.problem().1, "cursor-expired");
+    for (body, status, field) in [
+        (r#"{"device":[]}"#, 422, json!("device")),
+        (r#"{"device":"a"}"#, 422, json!("device")),
+        (r#"{"kind":[1]}"#, 422, json!("kind")),
+        (r#"{"wait":"5"}"#, 422, json!("wait")),
+        (r#"{"since":"now"}"#, 422, json!("since")),
+        (r#"{"wait":1.5}"#, 400, json!("wait")),
+        (r#"{"after":"x y"}"#, 400, json!("after")),
+        ("[]", 422, json!("body")),
+    ] {
+        let (got, _, at) = lab.ask(post, body).await.problem();
+        assert_eq!((got, at), (status, field), "{body}");
+    }
+    assert_eq!(lab.ask("POST /v1/events HTTP/1.1\r\n", "{}").await.problem().0, 415);
+}
+
+#[tokio::test]
+async fn a_stream_can_be_asked_for_by_a_body() {
+    let lab = Lab::new().await;
+    let mut stream = lab
+        .open_with(
+            "POST",
+            "/v1/events",
+            "Accept: text/event-stream\r\nContent-Type: application/json\r\n",
+            r#"{"device":["b"]}"#,
+        )
+        .await;
+    assert_eq!((stream.status(), stream.header("content-type")), (200, Some("text/event-stream")));
+    assert!(stream.block().await.expect("the hello").contains("event: hello"));
+    lab.reading("a");
+    lab.reading("b");
+    assert!(stream.block().await.expect("an event").starts_with("id: k3f9q2mz.2\n"));
 }
