@@ -107,12 +107,12 @@ impl Hub {
             }
         }
         for device in kept.devices {
-            // Whether it answers is a question of now.
-            self.registry.restore(Device { online: None, ..Arc::unwrap_or_clone(device) });
+            self.registry.restore(Arc::unwrap_or_clone(device));
         }
         for event in since_checkpoint {
             self.replay(&event, now);
         }
+        self.registry.doubt_availability(now);
         for command in kept.commands {
             self.restore_command(Arc::unwrap_or_clone(command), now);
         }
@@ -129,6 +129,9 @@ impl Hub {
             }
             Body::Relay { on, .. } => {
                 member.change(|device| device.relay = Some(*on));
+            }
+            Body::Online { online, .. } => {
+                member.change(|device| device.online = Some(*online));
             }
             _ => {}
         }

@@ -17,6 +17,10 @@ pub const MISSED_OFFLINE: u32 = 3;
 /// An instantaneous quantity ages out when it is older than this many of its own periods.
 pub const AGE_PERIODS: u32 = 3;
 
+/// A device that was heard so shortly before the gateway started is still online: sockets that report by themselves do
+/// it each minute, and one that is silent for three of them is offline.
+const ONLINE_KEPT_MS: i64 = 3 * 60_000;
+
 /// Totals, in the order of [`Device::carry_over`].
 const TOTALS: [Quantity; 2] = [Quantity::Energy, Quantity::EnergyExport];
 
@@ -166,6 +170,18 @@ impl Registry {
     pub fn restore(&mut self, device: Device) {
         self.by_target.insert((device.line.clone(), device.target.clone()), device.id.clone());
         self.members.insert(device.id.clone(), Member::new(device));
+    }
+
+    /// Whether a device answers is a question of now: only those stay online that were heard a moment before.
+    pub fn doubt_availability(&mut self, now: Now) {
+        for member in self.members.values_mut() {
+            let seen = member.device.last_seen_unix_ms;
+            let lately = seen.is_some_and(|seen| (0..=ONLINE_KEPT_MS).contains(&(now.unix_ms - seen)));
+            let online = member.device.online.filter(|online| *online && lately && now.synchronised);
+            if member.device.online != online {
+                member.change(|device| device.online = online);
+            }
+        }
     }
 
     /// The device at a place, if it is registered.
@@ -325,6 +341,26 @@ mod tests {
         let one = registry.add(&line(), "insteon", &target("2c0d11", Some(1)), None);
         let two = registry.add(&line(), "insteon", &target("2c0d11", Some(2)), None);
         assert_eq!((one.id.as_str(), two.id.as_str()), ("insteon_2c0d11", "insteon_2c0d11_2"));
+    }
+
+    #[test]
+    fn after_a_restart_only_what_was_heard_a_moment_before_is_still_online() {
+        let online = |seen_unix_ms, online, now: Now| {
+            let mut registry = Registry::default();
+            let id = registry.add(&line(), "dlt645", &target("000000004711", None), None).id.clone();
+            let member = registry.get_mut(&id).expect("just added");
+            member.change(|device| (device.online, device.last_seen_unix_ms) = (online, seen_unix_ms));
+            registry.doubt_availability(now);
+            registry.get(&id).expect("just added").device.online
+        };
+        let later = now(ONLINE_KEPT_MS as u64);
+        assert_eq!(online(Some(later.unix_ms - ONLINE_KEPT_MS), Some(true), later), Some(true));
+        assert_eq!(online(Some(later.unix_ms - ONLINE_KEPT_MS - 1), Some(true), later), None, "too long ago");
+        assert_eq!(online(Some(later.unix_ms + 1), Some(true), later), None, "heard in the future");
+        assert_eq!(online(Some(later.unix_ms), Some(false), later), None, "it may have come back");
+        assert_eq!(online(None, Some(true), later), None);
+        let lost = Now { synchronised: false, ..later };
+        assert_eq!(online(Some(later.unix_ms), Some(true), lost), None, "nobody knows how long ago");
     }
 
     #[test]
