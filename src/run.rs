@@ -209,6 +209,7 @@ fn start_edges(
             hosts: Hosts::new(hostname().as_deref(), &config.http.names),
             origins: config.http.cors_origins.clone(),
         },
+        limits: config.http.limits,
         connections: config.http_connections.unwrap_or(http::CONNECTIONS),
         ..http::Settings::default()
     };

@@ -23,6 +23,8 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// A stream says something every 15 s; three times that is a dead connection.
 const STREAM_SILENCE: Duration = Duration::from_secs(45);
+/// How long one request is put off in all when the gateway says that there were too many.
+const COME_BACK_MAX: Duration = Duration::from_secs(30);
 /// Largest answer that is taken; the longest page of the contract has 256 KiB.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
 
@@ -44,6 +46,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// There were too many requests; this one is welcome after this time.
+    fn come_back(&self) -> Option<Duration> {
+        let limited = self.body.get("type").and_then(Value::as_str) == Some("/problems/rate-limited");
+        let seconds = self.headers.get(header::RETRY_AFTER).filter(|_| limited)?;
+        seconds.to_str().ok()?.parse().ok().map(Duration::from_secs)
+    }
+
     /// The body of a success.
     ///
     /// # Errors
@@ -105,7 +114,28 @@ impl Client {
         self.json(Method::DELETE, path, None, Duration::ZERO).await
     }
 
+    /// Comes back when it is told to, as long as that is soon: a refused request did nothing.
     async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        wait: Duration,
+    ) -> anyhow::Result<Answer> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let answer = self.once(method.clone(), path, body, wait).await?;
+            match answer.come_back() {
+                Some(time) if waited + time <= COME_BACK_MAX => {
+                    tokio::time::sleep(time).await;
+                    waited += time;
+                }
+                _ => return Ok(answer),
+            }
+        }
+    }
+
+    async fn once(
         &self,
         method: Method,
         path: &str,

@@ -31,6 +31,10 @@ pub(super) struct Http {
     pub(super) connections: Option<Spanned<usize>>,
     pub(super) names: Vec<Spanned<String>>,
     pub(super) cors_origins: Vec<Spanned<String>>,
+    pub(super) reads_per_s: Option<Spanned<u32>>,
+    pub(super) commands_per_s: Option<Spanned<u32>>,
+    pub(super) streams_per_token: Option<Spanned<u32>>,
+    pub(super) streams_per_address: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,9 +2,10 @@
 
 use toml::Spanned;
 
-use super::{ConfigError, Context, file};
+use super::{CONNECTIONS_MAX, ConfigError, Context, file};
 use crate::http::guard::host::{Authority, Host};
 use crate::http::guard::origin::Origin;
+use crate::http::limits::figures::Figures;
 
 /// What the configuration says of the HTTP API beyond where it listens.
 #[derive(Clone, Debug, Default)]
@@ -13,14 +14,48 @@ pub struct HttpKeys {
     pub names: Vec<Host>,
     /// Origins whose pages may use the API.
     pub cors_origins: Vec<Origin>,
+    /// How much one may ask for.
+    pub limits: Figures,
 }
+
+/// More a second than a gateway answers.
+const PER_S_MAX: u32 = 100_000;
 
 /// Reads them.
 pub(super) fn keys(context: &Context<'_>, http: &file::Http) -> Result<HttpKeys, ConfigError> {
     Ok(HttpKeys {
         names: http.names.iter().map(|name| host(context, name)).collect::<Result<_, _>>()?,
         cors_origins: http.cors_origins.iter().map(|text| origin(context, text)).collect::<Result<_, _>>()?,
+        limits: limits(context, http)?,
     })
+}
+
+fn limits(context: &Context<'_>, http: &file::Http) -> Result<Figures, ConfigError> {
+    let mut figures = Figures::default();
+    if let Some(per_s) = up_to(context, http.reads_per_s.as_ref(), PER_S_MAX)? {
+        figures = figures.with_reads(per_s);
+    }
+    if let Some(per_s) = up_to(context, http.commands_per_s.as_ref(), PER_S_MAX)? {
+        figures = figures.with_commands(per_s);
+    }
+    let streams =
+        |given| up_to(context, given, CONNECTIONS_MAX as u32).map(|count| count.map(|count| count as usize));
+    if let Some(count) = streams(http.streams_per_token.as_ref())? {
+        figures = figures.with_streams_per_token(count);
+    }
+    if let Some(count) = streams(http.streams_per_address.as_ref())? {
+        figures = figures.with_streams_per_address(count);
+    }
+    Ok(figures)
+}
+
+fn up_to(context: &Context<'_>, given: Option<&Spanned<u32>>, max: u32) -> Result<Option<u32>, ConfigError> {
+    let Some(given) = given else { return Ok(None) };
+    if *given.get_ref() > max {
+        let text = format!("{}; from 1 to {max}, or 0 for no limit", given.get_ref());
+        return Err(context.wrong(given, text));
+    }
+    Ok(Some(*given.get_ref()))
 }
 
 fn host(context: &Context<'_>, given: &Spanned<String>) -> Result<Host, ConfigError> {
@@ -48,11 +83,12 @@ mod tests {
     #[test]
     fn names_and_origins_are_taken_as_browsers_write_them() {
         let text = "[http]\nnames = [\"Plugs.example.org\", \"192.168.1.5\"]\n\
-                    cors_origins = [\"https://panel.example.org\"]\n";
+                    cors_origins = [\"https://panel.example.org\"]\nreads_per_s = 0\n";
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let http = Config::parse(text, std::iter::empty(), &read).expect("it is right").http;
         assert_eq!(http.names[0], Host::Name("plugs.example.org".to_owned()));
         assert_eq!(http.names[1], Host::Ip("192.168.1.5".parse().expect("an address")));
+        assert_eq!(http.limits, Figures::default().with_reads(0));
         assert_eq!(http.cors_origins, [Origin::parse("https://panel.example.org").expect("an origin")]);
     }
 
@@ -64,6 +100,8 @@ mod tests {
         refused("[http]\ncors_origins = [\"*\"]\n", (2, 17), "every page of the web");
         refused("[http]\ncors_origins = [\"null\"]\n", (2, 17), "sandbox");
         refused("[http]\ncors_origins = [\"https://a/\"]\n", (2, 17), "no slash");
+        refused("[http]\nreads_per_s = 100001\n", (2, 15), "or 0 for no limit");
+        refused("[http]\nstreams_per_address = 100001\n", (2, 23), "from 1 to 100000");
         refused("[http]\ncors_orgins = []\n", (2, 1), "`cors_origins`?");
     }
 }

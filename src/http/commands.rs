@@ -38,6 +38,7 @@ pub(super) async fn create<S: Source + Commands>(
     let key = key(&headers)?;
     let body = read_json(&headers, body).await?;
     let (wish, ttl) = wish::parse(&body)?;
+    app.limits.command(&device.id)?;
     // serde_json sorts the members of an object: one spelling for all orders.
     let idempotency = key.map(|key| Idempotency { key, body: body.to_string().into() });
     let request = Request::Command(NewCommand {

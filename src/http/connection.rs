@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderMap, Method, Version, header};
+use axum::http::{HeaderMap, Method, StatusCode, Version, header};
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -26,6 +26,7 @@ use tokio::time::{Instant, timeout};
 use tower_service::Service as _;
 
 use super::guard::{self, Peer, Rules};
+use super::limits::{Limits, shows_token};
 use super::pen::{Pad, Writing};
 use super::progress::Progress;
 use super::stopped;
@@ -46,6 +47,8 @@ pub(super) struct Desk {
     pub(super) router: Router,
     /// Which requests are admitted.
     pub(super) rules: Rules,
+    /// Counts of who asks how much.
+    pub(super) limits: Arc<Limits>,
     /// A request's head must be complete after this time.
     pub(super) head_time: Duration,
     /// A write that makes no progress for this long ends the connection.
@@ -198,7 +201,9 @@ impl Desk {
     ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
         let (mut parts, body) = request.into_parts();
         let reader = guard::reader(&self.rules, &parts);
-        let refusal = guard::refuse(&self.rules, &parts, !body.is_end_stream(), peer);
+        let refusal = guard::refuse(&self.rules, &parts, !body.is_end_stream(), peer)
+            .or_else(|| self.limits.kept_out(&parts, peer));
+        let shows_token = shows_token(&parts);
         parts.extensions.insert(peer);
         let desk = Arc::clone(self);
         async move {
@@ -208,6 +213,9 @@ impl Desk {
                     desk.router.clone().call(Request::from_parts(parts, axum::body::Body::new(body))).await?
                 }
             };
+            if shows_token && response.status() == StatusCode::UNAUTHORIZED {
+                desk.limits.wrong_token(peer);
+            }
             guard::dress(&desk.rules, reader, &mut response);
             Ok(response)
         }

@@ -1,17 +1,20 @@
 //! `GET /v1/events`: checks everything that can be refused, then hands over to long-poll or stream.
 //! Spec: `protocol-spec/http.md`, Events.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::ask::{EventsAsk, Query, wants_stream};
 use super::cursor::Start;
+use super::limits::hot::{DELAY, Verdict};
+use super::limits::{Asker, question};
 use super::poll::{self, Held, NoPage};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::reply::{applied, json, texts};
-use super::{App, pen, sse};
+use super::{App, pen, sse, stopped};
 use crate::json::cursor;
 use crate::source::{Commands, Expired, Source};
 
@@ -31,6 +34,7 @@ pub(super) fn prefer(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 pub(super) async fn show<S: Source + Commands>(
     State(app): State<App<S>>,
+    Extension(asker): Extension<Asker>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -46,7 +50,12 @@ pub(super) async fn show<S: Source + Commands>(
         }
         stream(app, ask, start)?
     } else {
-        long_poll(app.clone(), ask, start.map_err(expired)?, &uri).await?
+        let after = start.map_err(expired)?;
+        let key = question(&asker, after, uri.query());
+        if ask.wait.time.is_zero() {
+            cool(app.clone(), key).await?;
+        }
+        long_poll(app.clone(), ask, (after, key), &uri).await?
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(response)
@@ -69,10 +78,26 @@ fn stream<S: Source + Commands>(
     Ok(response)
 }
 
+/// Slows down who asks for the same again and again, and does not let the gateway wait.
+async fn cool<S>(mut app: App<S>, key: u64) -> Result<(), Problem> {
+    match app.limits.hot(key) {
+        Verdict::Answer => {}
+        Verdict::Late => tokio::select! {
+            () = stopped(&mut app.stop) => {}
+            () = sleep(DELAY) => {}
+        },
+        Verdict::Away(time) => {
+            let detail = "nothing is new at this cursor; ask with `wait=25` and be told when there is";
+            return Err(Problem::new(&problem::RATE_LIMITED, detail).after(time));
+        }
+    }
+    Ok(())
+}
+
 async fn long_poll<S: Source + Commands>(
     app: App<S>,
     ask: EventsAsk,
-    after: u64,
+    (after, key): (u64, u64),
     uri: &Uri,
 ) -> Result<Response, Problem> {
     let until = Instant::now() + ask.wait.time;
@@ -80,6 +105,9 @@ async fn long_poll<S: Source + Commands>(
         NoPage::Expired(why) => Problem::expired(why, app.source.identity(), app.source.span()),
         NoPage::Broken(broken) => broken.into(),
     })?;
+    if !page.ready() && ask.wait.time.is_zero() {
+        app.limits.nothing_for(key);
+    }
     let mut response = if page.ready() || ask.wait.time.is_zero() {
         let identity = app.source.identity();
         let mut response = json(StatusCode::OK, page.body(identity, app.source.span().oldest));

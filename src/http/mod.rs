@@ -20,6 +20,7 @@ mod fields;
 pub mod guard;
 mod health;
 mod joining;
+pub mod limits;
 mod log;
 mod manage;
 mod metrics;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub started_unix_ms: i64,
     /// Whom requests may be addressed to and which pages may send them.
     pub guard: guard::Rules,
+    /// How much one may ask for.
+    pub limits: limits::figures::Figures,
     /// Connections held at once; one more is answered 503.
     pub connections: usize,
     /// A request's head must be complete after this time, also on a kept connection.
@@ -81,6 +84,7 @@ impl Default for Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             started_unix_ms: 0,
             guard: guard::Rules::default(),
+            limits: limits::figures::Figures::default(),
             connections: CONNECTIONS,
             head_time: Duration::from_secs(10),
             stall: Duration::from_secs(10),
@@ -99,6 +103,7 @@ impl Default for Settings {
 struct App<S> {
     source: S,
     settings: Arc<Settings>,
+    limits: Arc<limits::Limits>,
     stop: watch::Receiver<bool>,
 }
 

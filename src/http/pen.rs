@@ -37,6 +37,8 @@ pub(super) struct Writing {
     slot: Arc<Mutex<Option<Bytes>>>,
     /// `None` when it has ended.
     future: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
+    /// Lives as long as this.
+    kept: Option<Box<dyn Send>>,
 }
 
 impl Writing {
@@ -49,6 +51,7 @@ impl Writing {
         }
         let Poll::Ready(result) = ended else { return Poll::Pending };
         self.future = None;
+        self.kept = None;
         Poll::Ready(result.err().map(Err))
     }
 }
@@ -60,6 +63,13 @@ pub(super) struct Pad(Arc<Mutex<Option<Writing>>>);
 impl Pad {
     fn lock(&self) -> MutexGuard<'_, Option<Writing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps something until the body is written or nobody reads it any more.
+    pub(super) fn keep(&self, kept: Box<dyn Send>) {
+        if let Some(writing) = self.lock().as_mut() {
+            writing.kept = Some(kept);
+        }
     }
 
     /// Takes the writing away from the body, which has nothing to say from then on and does not end.
@@ -76,7 +86,7 @@ where
 {
     let slot = Arc::new(Mutex::new(None));
     let future = write(Pen(Arc::clone(&slot)));
-    let writing = Writing { slot, future: Some(Box::pin(future)) };
+    let writing = Writing { slot, future: Some(Box::pin(future)), kept: None };
     let pad = Pad(Arc::new(Mutex::new(Some(writing))));
     *response.body_mut() = Body::new(Written(pad.clone()));
     response.extensions_mut().insert(pad);

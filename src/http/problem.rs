@@ -1,6 +1,8 @@
 //! Problems (RFC 9457): one table of their names, used for the answers and for the page that explains each.
 //! Spec: `protocol-spec/http.md`, Errors.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -90,6 +92,8 @@ kinds! {
         "The device's `capabilities` say what it can."
     QUEUE_FULL = "queue-full" 429 "Too many commands wait for this device"
         "Wait for their outcome, or cancel some. Retry-After says when it is worth trying again."
+    RATE_LIMITED = "rate-limited" 429 "Too much at once"
+        "Retry-After says when to come back, RateLimit and RateLimit-Policy what is allowed. Readers that wait for events (`wait=25`, or a stream) need not ask often. `[http]` of the configuration has the figures."
     LOG_UNREADABLE = "log-unreadable" 503 "The event log cannot be read"
         "The disk failed or is behind. Cursors stay good; try again."
     STORE_BROKEN = "store-broken" 503 "The registry cannot be written"
@@ -117,6 +121,13 @@ impl Problem {
     pub fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
         let retry_after_s = (kind.status == 503).then_some(5);
         Self { kind, detail: detail.into(), more: Object::default(), retry_after_s }
+    }
+
+    /// It is worth trying again after this time.
+    #[must_use]
+    pub fn after(mut self, time: Duration) -> Self {
+        self.retry_after_s = Some(u32::try_from(super::limits::seconds(time)).unwrap_or(u32::MAX));
+        self
     }
 
     /// Adds a member.

@@ -1,6 +1,7 @@
 //! `POST /v1/events`: the question of `GET /v1/events` in a body, for lists that no query can hold. Makes the query of
 //! it and knows nothing of the answer. Spec: `protocol-spec/http.md`, Events.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
@@ -8,6 +9,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::fields::{object, only, wrong};
+use super::limits::Asker;
 use super::problem::Problem;
 use super::reply::read_json;
 use super::{App, events};
@@ -19,6 +21,7 @@ const FLAGS: [&str; 2] = ["strict", "snapshot"];
 
 pub(super) async fn show<S: Source + Commands>(
     state: State<App<S>>,
+    asker: Extension<Asker>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -27,7 +30,7 @@ pub(super) async fn show<S: Source + Commands>(
     let query = query(object(&body, "body")?)?;
     let asked = format!("{}?{query}", uri.path());
     let too_long = |_| wrong("device", &Value::from("a list"), json!("fewer names"));
-    let mut response = events::show(state, asked.parse().map_err(too_long)?, headers).await?;
+    let mut response = events::show(state, asker, asked.parse().map_err(too_long)?, headers).await?;
     // The next page is asked for by a body, too.
     response.headers_mut().remove(header::LINK);
     Ok(response)

@@ -1,13 +1,17 @@
 //! The table of routes: one row for each method and path. Router, index page and the scope that a caller needs come
 //! from it, and what else is told of routes; there is no route without a row.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Path;
 use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use super::limits::limit;
 use super::problem::{self, Problem};
 use super::{
     App, SNAPSHOT, commands, devices, energy, events, health, joining, log, manage, metrics, page, question,
@@ -171,7 +175,8 @@ pub(super) fn router<S: Source + Commands>(app: App<S>) -> Router {
         // Rows of one path are merged, each with its own method.
         router.route(row.about.path, row.handler)
     });
-    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found).with_state(app)
+    let limits = from_fn_with_state(Arc::clone(&app.limits), limit);
+    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found).layer(limits).with_state(app)
 }
 
 /// What the index page says, a line for each row.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::{Desk, connection};
 use super::guard::Peer;
+use super::limits::Limits;
 use super::problem::{Problem, TOO_MANY_CONNECTIONS};
 use super::routes::router;
 use super::{App, Settings, stopped};
@@ -35,11 +36,14 @@ pub async fn serve<S: Source + Commands>(
     mut stop: watch::Receiver<bool>,
 ) {
     let settings = Arc::new(settings);
-    let app = App { source, settings: Arc::clone(&settings), stop: stop.clone() };
+    let limits = Arc::new(Limits::new(settings.limits));
+    let app =
+        App { source, settings: Arc::clone(&settings), limits: Arc::clone(&limits), stop: stop.clone() };
     let server = Server {
         desk: Arc::new(Desk {
             router: router(app),
             rules: settings.guard.clone(),
+            limits,
             head_time: settings.head_time,
             stall: settings.stall,
         }),

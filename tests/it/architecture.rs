@@ -32,6 +32,8 @@ const RANKS: &[(&str, u32)] = &[
     ("http::ask", 5),
     ("http::guard::host", 5),
     ("http::guard::origin", 5),
+    ("http::limits::figures", 5),
+    ("http::limits::rate", 5),
     ("config::place", 5),
     ("config", 6),
     ("door", 7),
@@ -58,6 +60,12 @@ const PURE: &[&str] = &[
     "port::pcap",
     "http::guard::host",
     "http::guard::origin",
+    "http::limits::figures",
+    "http::limits::hot",
+    "http::limits::kind",
+    "http::limits::places",
+    "http::limits::rate",
+    "http::limits::strikes",
 ];
 
 /// Pure but for encodings: no clock, no async, no I/O.

@@ -1,11 +1,19 @@
 //! What stands between the network and the handlers: attacks by their names, each refused on a real listener.
 
+use std::sync::Arc;
+
 use plugline::http::Settings;
 use plugline::http::guard::Rules;
 use plugline::http::guard::host::{Host, Hosts};
 use plugline::http::guard::origin::Origin;
+use plugline::http::limits::figures::Figures;
+use plugline::http::limits::hot::DELAY;
+use plugline::hub::Given;
+use plugline::hub::command::Action;
+use tokio::time::Instant;
 
-use crate::http::lab::{Lab, Memory, Reply, settings};
+use crate::gateway::until;
+use crate::http::lab::{Lab, Memory, Reply, command, device, settings};
 
 const PATHS: [&str; 7] =
     ["/", "/healthz", "/livez", "/v1/devices", "/v1/events", "/problems/misdirected", "/nothing"];
@@ -119,4 +127,102 @@ async fn content_sniffing_and_framing_are_forbidden_by_every_answer() {
             assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
         }
     }
+}
+
+async fn limited(limits: Figures) -> Lab {
+    Lab::with(Settings { limits, ..settings() }, 0, Memory::default()).await
+}
+
+#[tokio::test]
+async fn too_many_looks_are_429_with_what_is_allowed_and_when_to_come_back() {
+    let lab = limited(Figures::NONE.with_reads(1)).await;
+    for left in ["1", "0"] {
+        let reply = lab.get("/v1/devices").await;
+        assert_eq!(reply.header("ratelimit-policy"), Some("\"reads\";q=2;w=2"));
+        assert!(
+            reply.header("ratelimit").is_some_and(|told| told.starts_with(&format!("\"reads\";r={left};t=")))
+        );
+    }
+    let refused = lab.get("/v1/devices").await;
+    assert_eq!((refused.status, refused.problem().1.as_str()), (429, "rate-limited"));
+    assert_eq!(
+        (refused.header("retry-after"), refused.header("ratelimit")),
+        (Some("1"), Some("\"reads\";r=0;t=2"))
+    );
+    assert_eq!(lab.get("/livez").await.header("ratelimit"), None, "a supervisor is not counted");
+}
+
+#[tokio::test]
+async fn a_burst_of_looks_as_a_page_makes_it_is_let_in() {
+    let lab = limited(Figures::default()).await;
+    for look in 0..120 {
+        assert_eq!(lab.get("/v1/devices").await.status, 200, "{look}");
+    }
+}
+
+#[tokio::test]
+async fn commands_are_limited_for_each_device_and_for_each_asker() {
+    let mut lab = limited(Figures::default()).await;
+    lab.keeper.show_device(device("dlt645_1", "Kettle"));
+    let mut requests = std::mem::replace(&mut lab.requests, tokio::sync::mpsc::channel(1).1);
+    let hub = tokio::spawn(async move {
+        while let Some(envelope) = requests.recv().await {
+            let taken = Arc::new(command(Action::Switch { on: true }));
+            envelope.answer.send(Ok(Given::from(taken))).expect("somebody waits");
+        }
+    });
+    let send = async |body: &str| {
+        let line = "POST /v1/devices/dlt645_1/commands";
+        ask(&lab, line, "Host: localhost\r\nContent-Type: application/json\r\n", body).await
+    };
+    let switch = r#"{"command":"switch","args":{"on":true}}"#;
+    assert_eq!(send("{}").await.status, 422, "a bad command moves no relay");
+    for _ in 0..5 {
+        assert_eq!(send(switch).await.status, 202);
+    }
+    let refused = send(switch).await;
+    assert_eq!((refused.status, refused.json()["limit"].as_str()), (429, Some("device")));
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"commands\";q=20;w=4"));
+    let mut replies = Vec::new();
+    for _ in 0..40 {
+        replies.push(send("{}").await);
+    }
+    let last = replies.iter().rfind(|reply| reply.status == 429).expect("forty are too many");
+    assert_eq!(last.json()["limit"], "commands");
+    hub.abort();
+}
+
+#[tokio::test]
+async fn streams_and_waits_of_an_address_are_counted_and_a_closed_one_gives_its_place_back() {
+    let lab = limited(Figures::NONE.with_streams_per_address(2)).await;
+    let mut stream = lab.stream("/v1/events").await;
+    stream.block().await.expect("hello");
+    let mut wait = lab.open("/v1/events?wait=50", "").await;
+    for accept in ["text/event-stream", "application/json"] {
+        let refused = lab.open("/v1/events?wait=50", &format!("Accept: {accept}\r\n")).await;
+        assert_eq!((refused.status(), refused.header("retry-after")), (429, Some("5")));
+    }
+    assert_eq!(lab.get("/v1/events").await.status, 200, "a quick look needs no place");
+    lab.reading("a");
+    assert!(wait.rest().await.contains("events"));
+    lab.open("/v1/events?wait=50&after=now", "").await;
+    drop(stream);
+    // The server learns of the end by itself.
+    until("a place", || async { (lab.stream("/v1/events").await.status() == 200).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_hot_loop_is_slowed_down_and_one_that_waits_is_not() {
+    let lab = limited(Figures::default()).await;
+    for look in 0..3 {
+        let started = Instant::now();
+        assert_eq!(lab.get("/v1/events?after=earliest").await.status, 200);
+        assert!(started.elapsed() < DELAY, "{look}");
+    }
+    let started = Instant::now();
+    assert_eq!(lab.get("/v1/events?after=earliest").await.status, 200);
+    assert!(started.elapsed() >= DELAY);
+    let waiting = lab.get_later("/v1/events?after=earliest&wait=50", "");
+    lab.reading("a");
+    assert_eq!(waiting.await.expect("no panic").seqs(), [1]);
 }

@@ -14,8 +14,8 @@ use crate::gateway::{Gateway, Home, QUIET, head};
 use crate::{frames, process, wire};
 
 const METERS: usize = 3;
-/// More than any round has readers.
-const CONNECTIONS: &str = "connections = 16000";
+/// More than any round has readers, all of them at one address.
+const CONNECTIONS: &str = "connections = 16000\nreads_per_s = 0\nstreams_per_address = 0";
 
 /// A running server that events can be handed to.
 pub(crate) enum Server {
