@@ -170,9 +170,9 @@ function Story({ waiting }) {
     const one = news(event);
     if (one) setAll((old) => [{ ...one, key: event.id, at: event.t }, ...old.filter((other) => other.text !== one.text)].slice(0, NEWS_KEPT));
   }), []);
-  return html`<section class="panel"><header><h2>${t.happening}</h2></header><ul class="rows" role="log" aria-label=${t.happening}>
+  return html`<section class="panel"><header><h2>${t.happening}</h2></header><div role="log" aria-label=${t.happening}><ul class="rows">
     ${all.map((one) => html`<li key=${one.key} class=${one.good ? 'good' : one.bad ? 'error' : ''}><${Icon} name=${one.good ? 'check' : one.bad ? 'warn' : 'events'} /><span class="grow">${one.text}${one.id && html` · <a href=${link('socket', one.id)}>${t.show}</a>`}</span><time>${clockText(one.at)}</time></li>`)}
-    ${!all.length && html`<li><span class="grow hint">${waiting ? t.waiting : t.noRecent}</span></li>`}</ul></section>`;
+    ${!all.length && html`<li><span class="grow hint">${waiting ? t.waiting : t.noRecent}</span></li>`}</ul></div></section>`;
 }
 
 export function View() {

@@ -100,9 +100,11 @@ export function Trouble({ problem, again, absent, help }) {
 export function Dialog({ title, onClose, children, wide }) {
   const box = useRef(null);
   useEffect(() => {
+    const dialog = box.current;
     const before = document.activeElement;
-    box.current.showModal();
-    return () => before?.focus?.();
+    dialog.showModal();
+    // Closed first: behind an open one nothing can take the focus back.
+    return () => { dialog.close(); before?.focus?.(); };
   }, []);
   return html`<dialog ref=${box} class=${wide ? 'wide' : ''} aria-label=${title} onCancel=${(event) => { event.preventDefault(); onClose(); }}
     onClick=${(event) => { if (event.target === box.current) onClose(); }}>
@@ -124,12 +126,12 @@ export function Confirm({ title, text, go, danger = true, onClose, act }) {
 
 let fields = 0;
 /** A labelled input with its hint and its error tied to it. */
-export function Field({ label, hint, error, children, ...rest }) {
+export function Field({ label, hint, error, kind = '', children, ...rest }) {
   const id = useRef(null);
   id.current ||= `f${++fields}`;
   const about = [hint && `${id.current}h`, error && `${id.current}e`].filter(Boolean).join(' ') || undefined;
   const shared = { id: id.current, 'aria-describedby': about, 'aria-invalid': error ? 'true' : undefined };
-  return html`<div class="field"><label for=${id.current}>${label}</label>
+  return html`<div class=${`field ${kind}`}><label for=${id.current}>${label}</label>
     ${children ? children(shared) : html`<input ...${shared} ...${rest} />`}
     ${hint && html`<p class="hint" id=${`${id.current}h`}>${hint}</p>`}${error && html`<p class="error" id=${`${id.current}e`} role="alert">${error}</p>`}</div>`;
 }

@@ -153,7 +153,7 @@ function Log() {
   }, []);
   const shown = entries.filter((entry) => LEVELS.indexOf(String(entry.level).toLowerCase()) <= LEVELS.indexOf(level)).slice(-100).reverse();
   return html`<${Panel} title=${t.logTitle} actions=${html`<${Choice} label=${t.levels} value=${level} onPick=${setLevel} options=${LEVELS.slice(0, 3).map((one) => [one, one])} />`}>
-    ${problem && !entries.length ? html`<${Trouble} problem=${problem} />` : html`<ol class="log" tabindex="0" role="log" aria-label=${t.logTitle}>${shown.map((entry) => html`<li key=${entry.n}><time>${dateText(entry.t)}</time> <b class=${String(entry.level).toLowerCase()}>${entry.level}</b> ${entry.message}</li>`)}${!shown.length && html`<li class="hint">${t.logWait}</li>`}</ol>`}<//>`;
+    ${problem && !entries.length ? html`<${Trouble} problem=${problem} />` : html`<div class="log" tabindex="0" role="log" aria-label=${t.logTitle}><ol>${shown.map((entry) => html`<li key=${entry.n}><time>${dateText(entry.t)}</time> <b class=${String(entry.level).toLowerCase()}>${entry.level}</b> ${entry.message}</li>`)}${!shown.length && html`<li class="hint">${t.logWait}</li>`}</ol></div>`}<//>`;
 }
 
 export function View() {

@@ -25,11 +25,11 @@ function Title({ device }) {
     } catch (problem) { setError(problem.message); }
   };
   if (editing) {
-    return html`<form class="inline rename" onSubmit=${save} onKeyDown=${(event) => event.key === 'Escape' && setEditing(false)}>
+    return html`<h1 class="sr">${device.name}</h1><form class="inline rename" onSubmit=${save} onKeyDown=${(event) => event.key === 'Escape' && setEditing(false)}>
       <${Field} label=${t.name} error=${error} value=${name} maxlength="64" autofocus onInput=${(event) => { setName(event.target.value); setError(null); }} />
       <div class="actions"><button class="primary" disabled=${!name.trim()}>${t.save}</button><button type="button" onClick=${() => setEditing(false)}>${t.cancel}</button></div></form>`;
   }
-  return html`<h1>${device.name}${may('manage') && html` <button class="round small" aria-label=${`${t.rename} ${device.name}`} onClick=${() => { setName(device.name); setError(null); setEditing(true); }}><${Icon} name="pencil" /></button>`}</h1>`;
+  return html`<div class="title-row"><h1>${device.name}</h1>${may('manage') && html`<button class="round small" aria-label=${`${t.rename} ${device.name}`} onClick=${() => { setName(device.name); setError(null); setEditing(true); }}><${Icon} name="pencil" /></button>`}</div>`;
 }
 
 function usePower(device, hours) {
@@ -104,7 +104,7 @@ function Options({ device }) {
   };
   const word = (value) => (value === true ? t.yes : value === false ? t.no : value);
   return html`<section class="panel"><header><h2>${t.options}</h2></header>
-    ${rows.map(([name, { allowed, about }]) => html`<${Field} key=${name} label=${name.replace(/_/g, ' ')} hint=${about} error=${error[name]}>
+    ${rows.map(([name, { allowed, about }]) => html`<${Field} key=${name} kind="option" label=${name.replace(/_/g, ' ')} hint=${about} error=${error[name]}>
       ${(shared) => html`<select ...${shared} value=${String(device.options?.[name] ?? '')} onChange=${(event) => choose(name, event.target.value)}><option value="">${t.asConfigured}</option>${allowed.map((value) => html`<option value=${String(value)}>${word(value)}</option>`)}</select>`}<//>`)}
   </section>`;
 }
