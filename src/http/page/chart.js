@@ -1,6 +1,6 @@
 // The two charts of a socket: power over time (uPlot, fetched with the first chart) and energy per day (drawn here).
 import { address } from './api.js';
-import { colour, dateText, energy, html, powerText, useEffect, useRef } from './lib.js';
+import { clockText, colour, dateText, energy, html, powerText, useEffect, useRef } from './lib.js';
 import { t } from './text.js';
 
 let library = null;
@@ -22,12 +22,12 @@ const hour = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digi
 function options(Plot, width, readout, long) {
   const ink = colour('soft'); const edge = colour('edge'); const green = colour('green');
   const axis = { stroke: ink, grid: { stroke: edge, width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' };
-  const label = (s) => { const at = new Date(s * 1000); return long && at.getHours() === 0 ? day.format(at) : hour.format(at); };
+  const label = (s, step) => { const at = new Date(s * 1000); return long && at.getHours() === 0 ? day.format(at) : (step < 60 ? clockText : hour.format)(at); };
   return {
-    width, height: HEIGHT, padding: [8, 6, 0, 0], legend: { show: false }, cursor: { y: false, points: { size: 8, fill: green } },
+    width, height: HEIGHT, padding: [8, 24, 0, 0], legend: { show: false }, cursor: { y: false, points: { size: 8, fill: green } },
     scales: { y: { range: (_, low, high) => [Math.min(0, low * 1.1), Math.max(high * 1.12, 10)] } },
     axes: [
-      { ...axis, size: 28, grid: { show: false }, values: (_, splits) => splits.map(label), space: 64 },
+      { ...axis, size: 28, grid: { show: false }, values: (_, splits, axis, space, step) => splits.map((s) => label(s, step)), space: 72 },
       { ...axis, size: 58, values: (_, splits) => splits.map(powerText), space: 44 },
     ],
     series: [{}, {
