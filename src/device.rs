@@ -358,18 +358,19 @@ pub struct Configured {
     pub name: Option<Arc<str>>,
 }
 
-/// One relay or meter, as people see it. State comes from the line only; `None` is "not heard yet".
+/// One relay or meter, as people see it; or a group of such, whose state is made from theirs. State comes from the
+/// line only; `None` is "not heard yet".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Never changes.
     pub id: DeviceId,
     /// What people call it.
     pub name: Arc<str>,
-    /// The line it sits on.
-    pub line: LineName,
-    /// The language of that line: `dlt645`.
+    /// The line it sits on; a group sits on none.
+    pub line: Option<LineName>,
+    /// The language of that line: `dlt645`; of a group `group`.
     pub dialect: Arc<str>,
-    /// Where on the line.
+    /// Where on the line; of a group, an empty address.
     pub target: Target,
     /// Model, if the device or the configuration tells.
     pub model: Option<Arc<str>>,
@@ -391,6 +392,10 @@ pub struct Device {
     pub carry_over: [CarryOver; 2],
     /// Set when the configuration names it; not shown.
     pub configured: Option<Configured>,
+    /// The groups that it is a member of, by id. The groups' own lists decide; this follows them.
+    pub groups: Arc<[DeviceId]>,
+    /// Of a group: who belongs to it, in the order that was given. `None` for everything else.
+    pub members: Option<Arc<[DeviceId]>>,
 }
 
 #[cfg(test)]

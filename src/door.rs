@@ -80,6 +80,18 @@ struct Shown {
     positions: Positions,
 }
 
+impl Shown {
+    /// An open command to a group with its members' commands as they are now: the hub does not tell it anew for each
+    /// step of each of them.
+    fn as_of_now(&self, command: &Arc<Command>) -> Arc<Command> {
+        let mut seen = Arc::clone(command);
+        if command.is_whole() && !command.state.settled() {
+            Arc::make_mut(&mut seen).look_at_parts(|id| self.commands.get(id).map(|part| &**part));
+        }
+        seen
+    }
+}
+
 struct Inner {
     identity: Identity,
     ring: Mutex<Ring<Entry>>,
@@ -389,12 +401,13 @@ impl Commands for Door {
     }
 
     fn command(&self, id: &CommandId) -> Option<Arc<Command>> {
-        self.look(|shown| shown.commands.get(id).cloned())
+        self.look(|shown| shown.commands.get(id).map(|command| shown.as_of_now(command)))
     }
 
     fn open_commands(&self) -> Vec<Arc<Command>> {
         self.look(|shown| {
-            shown.commands.values().filter(|command| !command.state.settled()).cloned().collect()
+            let open = shown.commands.values().filter(|command| !command.state.settled());
+            open.map(|command| shown.as_of_now(command)).collect()
         })
     }
 

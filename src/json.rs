@@ -10,7 +10,7 @@ use crate::device::{
     StampedReading,
 };
 use crate::hub::LineHealth;
-use crate::hub::command::{Action, Command, STATES};
+use crate::hub::command::{Action, Command, CommandError, Part, STATES};
 use crate::hub::feed::{Body, Change, Event, GapReason, GatewayEvent, JoiningNews};
 use crate::hub::joining::JoiningWindow;
 use crate::line::{Cause, Joins, Outcome};
@@ -89,20 +89,31 @@ impl Serialize for DeviceView<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", device.id.as_str())?;
         map.serialize_entry("name", &*device.name)?;
-        map.serialize_entry("line", device.line.as_str())?;
+        if let Some(line) = &device.line {
+            map.serialize_entry("line", line.as_str())?;
+        }
         map.serialize_entry("dialect", &*device.dialect)?;
-        map.serialize_entry("address", &*device.target.address)?;
-        map.serialize_entry("channel", &device.target.channel)?;
+        if device.line.is_some() {
+            map.serialize_entry("address", &*device.target.address)?;
+            map.serialize_entry("channel", &device.target.channel)?;
+        }
         map.serialize_entry("model", &device.model.as_deref())?;
         map.serialize_entry("capabilities", &capabilities(device))?;
         map.serialize_entry("state", &json!({ "relay": device.relay }))?;
         map.serialize_entry("online", &device.online)?;
         map.serialize_entry("last_seen", &device.last_seen_unix_ms.map(time))?;
         map.serialize_entry("last_reading", &device.last_reading.map(ReadingView::from))?;
-        map.serialize_entry("groups", &[(); 0])?;
+        map.serialize_entry("groups", &ids(&device.groups))?;
+        if let Some(members) = &device.members {
+            map.serialize_entry("members", &ids(members))?;
+        }
         map.serialize_entry("options", &options(&device.options))?;
         map.end()
     }
+}
+
+fn ids(devices: &[DeviceId]) -> Vec<&str> {
+    devices.iter().map(DeviceId::as_str).collect()
 }
 
 fn options(options: &DeviceOptions) -> Map<String, Value> {
@@ -163,11 +174,12 @@ pub fn about_line(health: &LineHealth) -> Value {
     view
 }
 
-/// Capability words of a device: relay, dim, then its quantities.
+/// Capability words of a device: relay, dim, identify, group, then its quantities.
 #[must_use]
 pub fn capabilities(device: &Device) -> Vec<&'static str> {
     let Abilities { relay, dim, identify } = device.abilities;
-    let abilities = [(relay, "relay"), (dim, "dim"), (identify, "identify")];
+    let group = device.members.is_some();
+    let abilities = [(relay, "relay"), (dim, "dim"), (identify, "identify"), (group, "group")];
     let able = abilities.into_iter().filter(|(able, _)| *able).map(|(_, word)| word);
     able.chain(device.measured.iter().map(|measured| measured.quantity.row().name)).collect()
 }
@@ -205,12 +217,39 @@ pub fn command(command: &Command) -> Value {
         view["outcome"] = word.into();
     }
     if let Some(error) = &command.error {
-        view["error"] = json!({ "code": &*error.code, "detail": &*error.detail });
+        view["error"] = command_error(error);
     }
     if let Some(idempotency) = &command.idempotency {
         view["idempotency_key"] = (*idempotency.key).into();
     }
+    if command.is_whole() {
+        view["members"] = command.parts.iter().map(part).collect();
+    }
+    if let Some(whole) = &command.part_of {
+        view["cause"] = cause(Cause::Group).into();
+        view["part_of"] = whole.as_str().into();
+    }
     view
+}
+
+/// How a member's command stands, as the command to its group shows it.
+fn part(part: &Part) -> Value {
+    let mut view = json!({
+        "device": part.device.as_str(), "command": part.command.as_str(), "state": part.state.name(),
+    });
+    if let Some(word) = part.outcome.map(outcome) {
+        view["outcome"] = word.into();
+    }
+    if let Some(error) = &part.error {
+        view["error"] = command_error(error);
+    }
+    view
+}
+
+/// Why a command failed.
+#[must_use]
+pub fn command_error(error: &CommandError) -> Value {
+    json!({ "code": &*error.code, "detail": &*error.detail })
 }
 
 /// The word of a cause.
@@ -410,7 +449,7 @@ mod tests {
         let of = Device {
             id: DeviceId::parse("dlt645_000000004711").expect("an id"),
             name: "Kettle".into(),
-            line: crate::device::LineName::parse("dlt645").expect("a name"),
+            line: crate::device::LineName::parse("dlt645"),
             dialect: "dlt645".into(),
             target: crate::device::Target { address: "000000004711".into(), channel: None },
             model: None,
@@ -423,6 +462,8 @@ mod tests {
             options: Default::default(),
             carry_over: Default::default(),
             configured: None,
+            groups: Default::default(),
+            members: None,
         };
         let shown: Value = serde_json::from_str(device(&of).get()).expect("JSON");
         assert_eq!(shown["state"], json!({"relay": null}));

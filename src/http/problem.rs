@@ -56,6 +56,8 @@ kinds! {
         "No device of this id is in the registry. GET /v1/devices lists all of them; ids never change, names may."
     UNKNOWN_COMMAND = "unknown-command" 404 "No such command"
         "The command was never accepted here, or it settled so long ago that it is no longer kept."
+    UNKNOWN_GROUP = "unknown-group" 404 "No such group"
+        "No group of this id is in the registry. GET /v1/groups lists all of them."
     METHOD_NOT_ALLOWED = "method-not-allowed" 405 "This method is not for this path"
         "The Allow header lists the methods that are."
     TIMED_OUT = "timed-out" 408 "The body did not arrive in time"
@@ -76,6 +78,10 @@ kinds! {
         "It would come back at the next start. Take it out of the configuration file and restart."
     LINE_GONE = "line-gone" 409 "The line is not configured"
         "The device was registered on a line that the configuration no longer has."
+    TOO_MANY_GROUPS = "too-many-groups" 409 "There are as many groups as there may be"
+        "Remove a group that is not used any more."
+    EMPTY_GROUP = "empty-group" 409 "The group has no members"
+        "There is nobody to command. A group stays when its last member is removed; give it members or remove it."
     CURSOR_EXPIRED = "cursor-expired" 410 "The cursor is outside of what is kept"
         "`reason` is `trimmed` (events after the cursor were removed by age or size), `epoch_changed` (the log was lost or restored; old cursors mean nothing in it) or `ahead` (the log never reached it). Fetch `snapshot` and go on from its `cursor`, or from `oldest` to take everything that is kept."
     TOO_BIG = "too-big" 413 "The body is too big"
@@ -230,6 +236,15 @@ impl From<Refused> for Problem {
             Refused::NoJoining(_) => Self::new(&NO_JOINING, detail).with("field", "line"),
             Refused::NoJoinByAddress(_) => Self::new(&NO_JOINING, detail).with("field", "code"),
             Refused::InConfiguration(_) => Self::new(&IN_CONFIGURATION, detail),
+            Refused::UnknownGroup(_) => Self::new(&UNKNOWN_GROUP, detail),
+            Refused::BadMembers { .. } => {
+                Self::wrong_field("members", detail, "devices with a relay, each once".into())
+            }
+            Refused::TooManyGroups { limit } => {
+                Self::new(&TOO_MANY_GROUPS, detail).with("limit", json!(limit))
+            }
+            Refused::EmptyGroup(_) => Self::new(&EMPTY_GROUP, detail),
+            Refused::IsGroup(_) => Self::new(&NOT_SUPPORTED, detail),
             Refused::LineGone(_) => Self::new(&LINE_GONE, detail),
             Refused::QueueFull { limit, .. } => {
                 let mut problem = Self::new(&QUEUE_FULL, detail).with("limit", json!(limit));

@@ -122,6 +122,33 @@ pub struct ReplyTo {
     pub correlation: Option<Arc<[u8]>>,
 }
 
+/// How the command of one member of a group stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The member.
+    pub device: DeviceId,
+    /// Its own command.
+    pub command: CommandId,
+    /// Where that stands.
+    pub state: State,
+    /// Of a failed one: may the effect have happened?
+    pub outcome: Option<Outcome>,
+    /// Of a failed one: why.
+    pub error: Option<CommandError>,
+}
+
+impl From<&Command> for Part {
+    fn from(command: &Command) -> Self {
+        Self {
+            device: command.device.clone(),
+            command: command.id.clone(),
+            state: command.state,
+            outcome: command.outcome,
+            error: command.error.clone(),
+        }
+    }
+}
+
 /// One command and its life so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -155,9 +182,55 @@ pub struct Command {
     pub reply_to: ReplyTo,
     /// It was handed to its line, or is about to be: after a crash its effect is not known.
     pub started: bool,
+    /// Of a command to a group: its members' commands, as of the last transition of this one.
+    pub parts: Vec<Part>,
+    /// Of a member's part in a command to a group: that command.
+    pub part_of: Option<CommandId>,
 }
 
+/// [`Command::error`] of a command to a group that was not confirmed by all.
+const MEMBERS_FAILED: &str = "members_failed";
+
+/// Members that are named in the sentence of such an error; the list of parts names all.
+const NAMED_MAX: usize = 3;
+
 impl Command {
+    /// It is for a group: it goes to no line itself, and ends with its parts.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Takes over how its parts stand now; those that nobody knows stay as they were.
+    pub fn look_at_parts<'c>(&mut self, known: impl Fn(&CommandId) -> Option<&'c Self>) {
+        for part in &mut self.parts {
+            if let Some(command) = known(&part.command) {
+                *part = command.into();
+            }
+        }
+    }
+
+    /// Ends it as its parts ended, all of which have settled: alike, or as failed.
+    pub fn conclude(&mut self, unix_ms: i64) {
+        let alike = |part: &Part| part.state == self.parts[0].state && part.state != State::Failed;
+        if self.parts.iter().all(alike) {
+            return self.enter(self.parts[0].state, unix_ms);
+        }
+        let done = |part: &&Part| part.state == State::Confirmed;
+        let perhaps = |part: &Part| done(&part) || part.outcome == Some(Outcome::Unknown);
+        let outcome = if self.parts.iter().any(perhaps) { Outcome::Unknown } else { Outcome::NotApplied };
+        let missing: Vec<&Part> = self.parts.iter().filter(|part| !done(part)).collect();
+        let named = missing.iter().take(NAMED_MAX).map(|part| {
+            let why = part.error.as_ref().map_or(part.state.name(), |error| &*error.code);
+            format!("{} ({why})", part.device)
+        });
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = if missing.len() > NAMED_MAX { ", …" } else { "" };
+        let detail =
+            format!("{} of {} members not confirmed: {named}{more}", missing.len(), self.parts.len());
+        self.fail(outcome, MEMBERS_FAILED, &detail, unix_ms);
+    }
+
     /// Enters `state`. The version grows by one.
     pub fn enter(&mut self, state: State, unix_ms: i64) {
         debug_assert!(!self.state.settled(), "a settled command moved: {self:?}");
@@ -177,6 +250,69 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn command(id: &str) -> Command {
+        Command {
+            id: CommandId::parse(id).expect("an id"),
+            device: DeviceId::parse(id).expect("an id"),
+            action: Action::Switch { on: true },
+            state: State::Queued,
+            version: 2,
+            outcome: None,
+            error: None,
+            attempts: 0,
+            created_unix_ms: 0,
+            expires_unix_ms: 0,
+            times_unix_ms: Default::default(),
+            requested_by: "test".into(),
+            idempotency: None,
+            reply_to: ReplyTo::default(),
+            started: false,
+            parts: Vec::new(),
+            part_of: None,
+        }
+    }
+
+    /// A group's command whose members' ended like this.
+    fn concluded(ends: &[(State, Option<Outcome>)]) -> Command {
+        let mut whole = command("whole");
+        whole.parts = ends
+            .iter()
+            .map(|(state, outcome)| Part { state: *state, outcome: *outcome, ..(&command("lamp")).into() })
+            .collect();
+        whole.conclude(7);
+        whole
+    }
+
+    #[test]
+    fn a_group_that_ended_alike_ended_like_that_and_otherwise_failed() {
+        for state in [State::Confirmed, State::Expired, State::Superseded, State::Cancelled] {
+            assert_eq!(concluded(&[(state, None), (state, None)]).state, state);
+        }
+        let surely_not = (State::Failed, Some(Outcome::NotApplied));
+        let perhaps = (State::Failed, Some(Outcome::Unknown));
+        for (ends, outcome) in [
+            (vec![surely_not, surely_not], Outcome::NotApplied),
+            (vec![surely_not, (State::Expired, None)], Outcome::NotApplied),
+            (vec![(State::Confirmed, None), surely_not], Outcome::Unknown),
+            (vec![(State::Cancelled, None), perhaps], Outcome::Unknown),
+        ] {
+            let whole = concluded(&ends);
+            assert_eq!((whole.state, whole.outcome), (State::Failed, Some(outcome)), "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn the_sentence_of_a_group_names_a_few_of_those_that_are_missing() {
+        let whole = concluded(&[(State::Expired, None), (State::Confirmed, None), (State::Superseded, None)]);
+        let error = whole.error.expect("it failed");
+        assert_eq!(&*error.code, "members_failed");
+        assert_eq!(&*error.detail, "2 of 3 members not confirmed: lamp (expired), lamp (superseded)");
+        let mut ends = vec![(State::Expired, None); 9];
+        ends.push((State::Confirmed, None));
+        let detail = concluded(&ends).error.expect("it failed").detail;
+        assert!(detail.ends_with("lamp (expired), …"), "{detail}");
+    }
 
     #[test]
     fn the_words_stand_in_the_order_of_the_states() {

@@ -121,6 +121,24 @@ pub enum Request {
     },
     /// Forget a device.
     Remove(DeviceId),
+    /// Make a group of devices with a relay.
+    AddGroup {
+        /// What people call it, 1 … 64 characters.
+        name: Arc<str>,
+        /// Who belongs to it.
+        members: Vec<DeviceId>,
+    },
+    /// Call a group something else, or choose who belongs to it.
+    ChangeGroup {
+        /// Which.
+        group: DeviceId,
+        /// The new name.
+        name: Option<Arc<str>>,
+        /// Who belongs to it from now on.
+        members: Option<Vec<DeviceId>>,
+    },
+    /// Forget a group; its members stay.
+    RemoveGroup(DeviceId),
     /// Does the loop turn?
     Ping,
 }
@@ -212,6 +230,27 @@ pub enum Refused {
     /// It stands in the configuration and would come back.
     #[error("`{0}` stands in the configuration file and would come back at the next start; remove it there")]
     InConfiguration(DeviceId),
+    /// No such group.
+    #[error("no group `{0}` is in the registry; GET /v1/groups lists them")]
+    UnknownGroup(DeviceId),
+    /// A group cannot have such members.
+    #[error("`members`: {what}")]
+    BadMembers {
+        /// What is wrong with them.
+        what: String,
+    },
+    /// There are as many groups as there may be.
+    #[error("there are {limit} groups already; remove one")]
+    TooManyGroups {
+        /// The limit.
+        limit: usize,
+    },
+    /// Nobody belongs to it, so there is nobody to command.
+    #[error("group `{0}` has no members")]
+    EmptyGroup(DeviceId),
+    /// Only what sits on a line has options and can be replaced.
+    #[error("`{0}` is a group; do that to its members")]
+    IsGroup(DeviceId),
     /// Its line is not configured any more.
     #[error("the line of `{0}` is not in the configuration any more")]
     LineGone(DeviceId),

@@ -81,6 +81,7 @@ impl Hub {
             self.lanes[line.0].plan.resume(&id, now.mono);
             self.show(&device);
             self.event(Some(&id), Body::Online { online: true, reason: "answers".into() }, None, now);
+            self.groups_follow(&id, Cause::Unknown, now);
         }
         Some(id)
     }
@@ -144,6 +145,7 @@ impl Hub {
         let Some(id) = self.heard(line, target, now) else {
             return self.foreign(line, &Arc::clone(&target.address), now);
         };
+        let cause = self.cause_of(line, &id, cause);
         let Some(member) = self.registry.get_mut(&id) else { return };
         if member.device.relay != Some(on) {
             let device = member.change(|device| {
@@ -152,6 +154,7 @@ impl Hub {
             });
             self.show(&device);
             self.event(Some(&id), Body::Relay { on, cause }, None, now);
+            self.groups_follow(&id, cause, now);
         }
     }
 
@@ -283,6 +286,7 @@ impl Hub {
         let device: Arc<Device> = member.change(|device| device.online = Some(false));
         self.show(&device);
         self.event(Some(id), Body::Online { online: false, reason: reason.into() }, None, now);
+        self.groups_follow(id, Cause::Unknown, now);
     }
 
     /// Tells people when a line comes up or goes down; with its port, all its devices go.

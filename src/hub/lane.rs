@@ -7,6 +7,7 @@ use crate::device::{CommandId, DeviceId, LineName, Moment, Now, Target};
 use crate::hub::effect::{LineHealth, Persisted};
 use crate::hub::joining::Window;
 use crate::hub::plan::Plan;
+use crate::hub::queue::Queue;
 use crate::line::{Line, Profile, Ticket};
 
 /// Foreign addresses remembered per line, so that each is told once; a line with more of them is told of no further ones.
@@ -64,7 +65,7 @@ pub(super) struct Lane {
     /// Devices to register at the start.
     pub(super) configured: Vec<DeviceSetup>,
     pub(super) slot: Option<Slot>,
-    pub(super) waiting: VecDeque<CommandId>,
+    pub(super) waiting: Queue,
     pub(super) plan: Plan,
     pub(super) profiles: BTreeMap<DeviceId, Profile>,
     pub(super) discover_due: Option<Moment>,
@@ -95,7 +96,7 @@ impl Lane {
             line: setup.line,
             configured: setup.devices,
             slot: None,
-            waiting: VecDeque::new(),
+            waiting: Queue::default(),
             plan: Plan::default(),
             profiles: BTreeMap::new(),
             discover_due: None,

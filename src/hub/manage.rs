@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::device::{CarryOver, Device, DeviceId, DeviceOptions, LineName, Now, Target};
 use crate::hub::Hub;
-use crate::hub::effect::{Choices, Effect, Given, LineIndex, Output, Record, Refused};
+use crate::hub::effect::{Choices, Effect, Given, LineIndex, Output, Persisted, Record, Refused};
 use crate::hub::feed::{Body, Change};
 use crate::hub::registry;
 use crate::hub::request::Accepted;
@@ -116,13 +116,17 @@ impl Hub {
         });
         member.missed = 0;
         let ticket = self.changed_device(Change::Replaced, Arc::clone(&device), now);
+        self.groups_forget(id, now);
         self.refresh_measured(lane, now);
         Ok((Some(ticket), Given::Device(device)))
     }
 
     pub(super) fn remove(&mut self, id: &DeviceId, now: Now) -> Accepted {
         let device = self.known(id)?;
-        let lane = self.lanes.iter().position(|lane| lane.name == device.line).map(LineIndex);
+        if device.members.is_some() {
+            return self.remove_group(id, now);
+        }
+        let lane = self.lane_at(device.line.as_ref());
         if device.configured.is_some() && lane.is_some() {
             return Err(Refused::InConfiguration(id.clone()));
         }
@@ -130,15 +134,33 @@ impl Hub {
         if let Some(lane) = lane {
             self.lanes[lane.0].forget(id, &device.target);
         }
-        self.registry.remove(id);
-        let ticket = self.persist(vec![Record::DeviceGone(id.clone())]);
-        self.outputs.push_back(Output { after: Some(ticket), effect: Effect::HideDevice(id.clone()) });
-        let body = Body::Device { change: Change::Removed, device };
-        self.event(Some(id), body, Some(ticket), now);
+        let left = self.leave_groups(id);
+        let ticket = self.forget_device(&device, &left, now);
         if let Some(lane) = lane {
             self.refresh_measured(lane, now);
         }
         Ok((Some(ticket), Given::Nothing))
+    }
+
+    /// Takes a device out of the registry, together with what changes in the groups that it was in.
+    pub(super) fn forget_device(
+        &mut self,
+        device: &Arc<Device>,
+        left: &[Arc<Device>],
+        now: Now,
+    ) -> Persisted {
+        let id = &device.id;
+        self.registry.remove(id);
+        let mut records = vec![Record::DeviceGone(id.clone())];
+        records.extend(left.iter().cloned().map(Record::Device));
+        let ticket = self.persist(records);
+        self.outputs.push_back(Output { after: Some(ticket), effect: Effect::HideDevice(id.clone()) });
+        let body = Body::Device { change: Change::Removed, device: Arc::clone(device) };
+        self.event(Some(id), body, Some(ticket), now);
+        for group in left {
+            self.tell_device(Change::Changed, Arc::clone(group), ticket, now);
+        }
+        ticket
     }
 
     /// Commands of a device that is going: one on its way may still have its effect.
@@ -157,7 +179,7 @@ impl Hub {
         }
     }
 
-    fn known(&self, id: &DeviceId) -> Result<Arc<Device>, Refused> {
+    pub(super) fn known(&self, id: &DeviceId) -> Result<Arc<Device>, Refused> {
         let member = self.registry.get(id).ok_or_else(|| Refused::UnknownDevice(id.clone()))?;
         Ok(Arc::clone(&member.device))
     }
@@ -171,8 +193,10 @@ impl Hub {
     }
 
     fn lane_of(&self, device: &Device) -> Result<LineIndex, Refused> {
-        let found = self.lanes.iter().position(|lane| lane.name == device.line);
-        found.map(LineIndex).ok_or_else(|| Refused::LineGone(device.id.clone()))
+        if device.members.is_some() {
+            return Err(Refused::IsGroup(device.id.clone()));
+        }
+        self.lane_at(device.line.as_ref()).ok_or_else(|| Refused::LineGone(device.id.clone()))
     }
 
     fn target(&self, lane: LineIndex, address: &str, channel: Option<u8>) -> Result<Target, Refused> {
@@ -187,7 +211,7 @@ impl Hub {
         }
     }
 
-    fn good_name(&self, of: Option<&DeviceId>, name: &str) -> Result<(), Refused> {
+    pub(super) fn good_name(&self, of: Option<&DeviceId>, name: &str) -> Result<(), Refused> {
         let length = name.chars().count();
         if !(1..=NAME_MAX).contains(&length) || name.trim().is_empty() || name.chars().any(char::is_control) {
             return Err(Refused::BadName { max: NAME_MAX });

@@ -11,13 +11,16 @@ pub mod command;
 pub mod days;
 mod effect;
 pub mod energy;
+mod fanout;
 pub mod feed;
+pub mod groups;
 mod happening;
 pub mod history;
 pub mod joining;
 mod lane;
 mod manage;
 pub mod plan;
+mod queue;
 pub mod registry;
 mod request;
 
@@ -113,9 +116,8 @@ impl Hub {
             self.replay(&event, now);
         }
         self.registry.doubt_availability(now);
-        for command in kept.commands {
-            self.restore_command(Arc::unwrap_or_clone(command), now);
-        }
+        self.restore_groups();
+        self.restore_commands(kept.commands, now);
     }
 
     fn replay(&mut self, event: &Event, now: Now) {
@@ -148,8 +150,8 @@ impl Hub {
         for device in known {
             // What is on disk may be seen at once; what the configuration changes in it waits for the disk.
             self.show(&device);
-            if let Some(index) = self.lanes.iter().position(|lane| lane.name == device.line) {
-                self.attach(LineIndex(index), &device, now);
+            if let Some(lane) = self.lane_at(device.line.as_ref()) {
+                self.attach(lane, &device, now);
             }
         }
         for index in 0..self.lanes.len() {
@@ -226,6 +228,11 @@ impl Hub {
         let member = self.registry.get(id).expect("it was added just now");
         let device = Arc::clone(&member.device);
         (self.changed_device(Change::Added, Arc::clone(&device), now), device)
+    }
+
+    /// The line of this name, if it is configured.
+    fn lane_at(&self, line: Option<&LineName>) -> Option<LineIndex> {
+        self.lanes.iter().position(|lane| Some(&lane.name) == line).map(LineIndex)
     }
 
     fn attach(&mut self, lane: LineIndex, device: &Arc<Device>, now: Now) {
@@ -426,11 +433,16 @@ impl Hub {
     /// Keeps a registry change, and shows it once it is on disk: after the ticket that it gives.
     fn changed_device(&mut self, change: Change, device: Arc<Device>, now: Now) -> Persisted {
         let ticket = self.persist(vec![Record::Device(Arc::clone(&device))]);
+        self.tell_device(change, device, ticket, now);
+        ticket
+    }
+
+    /// Shows a registry change that is kept under `ticket`.
+    fn tell_device(&mut self, change: Change, device: Arc<Device>, ticket: Persisted, now: Now) {
         self.outputs
             .push_back(Output { after: Some(ticket), effect: Effect::ShowDevice(Arc::clone(&device)) });
         let id = device.id.clone();
         self.event(Some(&id), Body::Device { change, device }, Some(ticket), now);
-        ticket
     }
 
     fn persist(&mut self, records: Vec<Record>) -> Persisted {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::device::{
-    CarryOver, Device, DeviceId, LineName, Moment, Now, QUANTITIES, Quantity, Reading, StampedReading, Target,
+    Abilities, CarryOver, Device, DeviceId, LineName, Moment, Now, QUANTITIES, Quantity, Reading,
+    StampedReading, Target,
 };
 use crate::hub::energy::{Ledger, Verdict};
 use crate::line::Profile;
@@ -20,6 +21,12 @@ pub const AGE_PERIODS: u32 = 3;
 /// A device that was heard so shortly before the gateway started is still online: sockets that report by themselves do
 /// it each minute, and one that is silent for three of them is offline.
 const ONLINE_KEPT_MS: i64 = 3 * 60_000;
+
+/// The dialect that stands at a group, and the beginning of its id.
+const GROUP: &str = "group";
+
+/// Characters of a group's name in its id: leaves room for `_x64`.
+const SLUG_MAX: usize = 36;
 
 /// Totals, in the order of [`Device::carry_over`].
 const TOTALS: [Quantity; 2] = [Quantity::Energy, Quantity::EnergyExport];
@@ -168,7 +175,9 @@ pub struct Registry {
 impl Registry {
     /// Takes back a device from disk.
     pub fn restore(&mut self, device: Device) {
-        self.by_target.insert((device.line.clone(), device.target.clone()), device.id.clone());
+        if let Some(line) = &device.line {
+            self.by_target.insert((line.clone(), device.target.clone()), device.id.clone());
+        }
         self.members.insert(device.id.clone(), Member::new(device));
     }
 
@@ -219,41 +228,90 @@ impl Registry {
         target: &Target,
         name: Option<&str>,
     ) -> Arc<Device> {
-        let id = self.free_id(dialect, target);
+        let suffix = match target.channel {
+            Some(channel) if channel > 1 => format!("_{channel}"),
+            _ => String::new(),
+        };
+        let id = self.free_id(&format!("{dialect}_{}{suffix}", target.address));
         let device = Device {
             name: name.map_or_else(|| default_name(dialect, target), Into::into),
-            id,
-            line: line.clone(),
+            line: Some(line.clone()),
             dialect: dialect.into(),
             target: target.clone(),
-            model: None,
-            abilities: Default::default(),
-            measured: Arc::new([]),
-            relay: None,
-            online: None,
-            last_seen_unix_ms: None,
-            last_reading: None,
-            options: Default::default(),
-            carry_over: Default::default(),
-            configured: None,
+            ..nothing_known(id)
         };
-        let shown = Arc::new(device.clone());
+        self.take_in(device)
+    }
+
+    /// Registers a group under a new id.
+    pub fn add_group(&mut self, name: &str, members: Arc<[DeviceId]>) -> Arc<Device> {
+        let device = Device {
+            name: name.into(),
+            abilities: Abilities { relay: true, ..Abilities::default() },
+            members: Some(members),
+            ..nothing_known(self.free_id(&format!("{GROUP}_{}", slug(name))))
+        };
+        self.take_in(device)
+    }
+
+    fn take_in(&mut self, device: Device) -> Arc<Device> {
+        let id = device.id.clone();
         self.restore(device);
-        shown
+        self.relate();
+        Arc::clone(&self.members[&id].device)
+    }
+
+    /// All groups, by id.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<Device>> {
+        self.members.values().map(|member| &member.device).filter(|device| device.members.is_some())
+    }
+
+    /// Makes every device name the groups that list it; gives those of which that changed.
+    pub fn relate(&mut self) -> Vec<Arc<Device>> {
+        let mut groups_of: BTreeMap<DeviceId, Vec<DeviceId>> = BTreeMap::new();
+        for group in self.groups() {
+            for member in group.members.iter().flat_map(|members| members.iter()) {
+                groups_of.entry(member.clone()).or_default().push(group.id.clone());
+            }
+        }
+        let mut changed = Vec::new();
+        for (id, member) in &mut self.members {
+            let groups = groups_of.remove(id).unwrap_or_default();
+            if *member.device.groups != *groups {
+                changed.push(member.change(|device| device.groups = groups.into()));
+            }
+        }
+        changed
+    }
+
+    /// Makes a group show what its members show; gives it if that changed. It is on while any of them is, and off when
+    /// all that were heard are; it answers while any of them does.
+    pub fn sum_up(&mut self, group: &DeviceId) -> Option<Arc<Device>> {
+        let shown = Arc::clone(&self.members.get(group)?.device);
+        let members =
+            || shown.members.iter().flat_map(|ids| ids.iter()).filter_map(|id| self.members.get(id));
+        let relay = members().filter_map(|member| member.device.relay).max();
+        let online = members().filter_map(|member| member.device.online).max();
+        let same = (shown.relay, shown.online) == (relay, online);
+        let member = self.members.get_mut(group).filter(|_| !same)?;
+        Some(member.change(|device| (device.relay, device.online) = (relay, online)))
     }
 
     /// Puts a device at another place.
     pub fn move_to(&mut self, id: &DeviceId, target: Target) -> Option<Arc<Device>> {
         let member = self.members.get_mut(id)?;
-        self.by_target.remove(&(member.device.line.clone(), member.device.target.clone()));
-        self.by_target.insert((member.device.line.clone(), target.clone()), id.clone());
+        let line = member.device.line.clone()?;
+        self.by_target.remove(&(line.clone(), member.device.target.clone()));
+        self.by_target.insert((line, target.clone()), id.clone());
         Some(member.change(|device| device.target = target))
     }
 
     /// Forgets a device.
     pub fn remove(&mut self, id: &DeviceId) -> Option<Arc<Device>> {
         let device = self.members.remove(id)?.device;
-        self.by_target.remove(&(device.line.clone(), device.target.clone()));
+        if let Some(line) = &device.line {
+            self.by_target.remove(&(line.clone(), device.target.clone()));
+        }
         Some(device)
     }
 
@@ -261,23 +319,59 @@ impl Registry {
     #[must_use]
     pub fn configured_at(&self, line: &LineName, target: &Target) -> Option<&DeviceId> {
         let here = |device: &Device| {
-            device.line == *line && device.configured.as_ref().is_some_and(|of| of.target == *target)
+            device.line.as_ref() == Some(line)
+                && device.configured.as_ref().is_some_and(|of| of.target == *target)
         };
         self.members.values().find(|member| here(&member.device)).map(|member| &member.device.id)
     }
 
-    fn free_id(&self, dialect: &str, target: &Target) -> DeviceId {
-        let suffix = match target.channel {
-            Some(channel) if channel > 1 => format!("_{channel}"),
-            _ => String::new(),
-        };
-        let wanted = format!("{dialect}_{}{suffix}", target.address);
-        let spellings = std::iter::once(wanted.clone()).chain((2..).map(|n| format!("{wanted}_x{n}")));
+    fn free_id(&self, wanted: &str) -> DeviceId {
+        let spellings = std::iter::once(wanted.to_owned()).chain((2..).map(|n| format!("{wanted}_x{n}")));
         spellings
             .filter_map(|text| DeviceId::parse(&text))
             .find(|id| !self.members.contains_key(id))
-            .expect("dialect names and canonical addresses are short and of [a-z0-9]")
+            .expect("dialect names, canonical addresses and slugs are short and of [a-z0-9_]")
     }
+}
+
+/// A device of which only its id is known.
+fn nothing_known(id: DeviceId) -> Device {
+    Device {
+        id,
+        name: "".into(),
+        line: None,
+        dialect: GROUP.into(),
+        target: Target { address: "".into(), channel: None },
+        model: None,
+        abilities: Abilities::default(),
+        measured: Arc::new([]),
+        relay: None,
+        online: None,
+        last_seen_unix_ms: None,
+        last_reading: None,
+        options: Default::default(),
+        carry_over: Default::default(),
+        configured: None,
+        groups: Default::default(),
+        members: None,
+    }
+}
+
+/// What an id can hold of a name: its letters and digits of ASCII in lower case, `_` for each run of anything else.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.chars().map(|c| c.to_ascii_lowercase()) {
+        match c {
+            'a'..='z' | '0'..='9' => slug.push(c),
+            _ if slug.is_empty() || slug.ends_with('_') => {}
+            _ => slug.push('_'),
+        }
+        if slug.len() == SLUG_MAX {
+            break;
+        }
+    }
+    let slug = slug.trim_end_matches('_');
+    if slug.is_empty() { "1".to_owned() } else { slug.to_owned() }
 }
 
 /// What a line's profile tells people: quantities with the periods that they really have.
@@ -361,6 +455,38 @@ mod tests {
         assert_eq!(online(None, Some(true), later), None);
         let lost = Now { synchronised: false, ..later };
         assert_eq!(online(Some(later.unix_ms), Some(true), lost), None, "nobody knows how long ago");
+    }
+
+    #[test]
+    fn a_groups_id_holds_what_it_can_of_the_name_and_is_its_own() {
+        let mut registry = Registry::default();
+        let mut add = |name: &str| registry.add_group(name, [].into()).id.to_string();
+        assert_eq!(add("Living room, left"), "group_living_room_left");
+        assert_eq!(add("living ROOM / left!"), "group_living_room_left_x2");
+        assert_eq!(add("K\u{fc}che"), "group_k_che");
+        assert_eq!(add("\u{5ba2}\u{5385}"), "group_1");
+        assert_eq!(add("\u{53a8}\u{623f}"), "group_1_x2");
+        assert_eq!(add(&"ab".repeat(30)).len(), "group_".len() + SLUG_MAX);
+    }
+
+    #[test]
+    fn a_group_shows_what_was_heard_of_its_members_and_nothing_else() {
+        let mut registry = Registry::default();
+        let ids: Vec<DeviceId> =
+            ["1", "2"].map(|a| registry.add(&line(), "x", &target(a, None), None).id.clone()).into();
+        let group = registry.add_group("Both", ids.clone().into()).id.clone();
+        assert_eq!(*registry.get(&ids[0]).expect("added").device.groups, [group.clone()]);
+        assert_eq!(registry.sum_up(&group), None, "nothing was heard");
+        let mut after = |of: usize, relay, online| {
+            let member = registry.get_mut(&ids[of]).expect("added");
+            member.change(|device| (device.relay, device.online) = (relay, online));
+            registry.sum_up(&group).map(|group| (group.relay, group.online))
+        };
+        assert_eq!(after(0, Some(false), Some(true)), Some((Some(false), Some(true))));
+        assert_eq!(after(1, Some(true), Some(false)), Some((Some(true), Some(true))));
+        assert_eq!(after(0, Some(true), Some(false)), Some((Some(true), Some(false))));
+        assert_eq!(after(0, None, None), None, "the other is on");
+        assert_eq!(after(1, None, None), Some((None, None)));
     }
 
     #[test]

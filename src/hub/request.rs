@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::device::{CommandId, Device, Moment, Now};
+use crate::device::{CommandId, Device, DeviceId, Moment, Now};
 use crate::hub::Hub;
-use crate::hub::command::{Action, Command, State};
+use crate::hub::command::{Action, Command, Part, State};
 use crate::hub::effect::{
     Answer, Effect, Given, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request, RequestId,
     Wish,
@@ -74,6 +74,11 @@ impl Hub {
             Request::CloseJoining { line } => self.close_joining(line.as_ref(), now),
             Request::Replace { device, address } => self.replace(&device, &address, now),
             Request::Remove(device) => self.remove(&device, now),
+            Request::AddGroup { name, members } => self.add_group(&name, members, now),
+            Request::ChangeGroup { group, name, members } => {
+                self.change_group(&group, name.as_ref(), members, now)
+            }
+            Request::RemoveGroup(group) => self.remove_group(&group, now),
         };
         let (after, answer): (_, Answer) = match answer {
             Ok((after, given)) => (after, Ok(given)),
@@ -94,33 +99,75 @@ impl Hub {
             return Ok((None, Given::Command { command: before, replayed: true }));
         }
         let action = absolute(&device, new.wish)?;
-        let waiting = self.open_for(&device).count();
+        let waiting = self.open_for(&device.id).count();
         if waiting >= QUEUE_MAX {
             return Err(Refused::QueueFull { device: device.id.clone(), limit: QUEUE_MAX });
         }
-        let lane = self.lanes.iter().position(|lane| lane.name == device.line).map(LineIndex);
-        self.supersede(&device, action, now);
         let command = self.new_command(&new, action, now);
         let id = command.id.clone();
-        let pending = Pending { command, lane, expires: now.mono + new.ttl };
-        self.commands.insert(id.clone(), pending);
-        // On a quiet line the command starts as soon as this record is on disk, without a second one.
-        let straight = lane.filter(|lane| self.lanes[lane.0].idle() && self.lanes[lane.0].waiting.is_empty());
-        let accepted = Arc::new(self.commands[&id].command.clone());
-        let pending = self.commands.get_mut(&id).expect("inserted above");
-        pending.command.started = straight.is_some();
-        pending.command.enter(State::Queued, now.unix_ms);
-        let queued = Arc::new(pending.command.clone());
-        let ticket = self.persist(vec![Record::Command(Arc::clone(&queued))]);
-        for shown in [&accepted, &queued] {
-            self.show_command(shown, ticket, now);
+        let (command, parts) = match &device.members {
+            Some(members) => self.spread(command, members, now)?,
+            None => (command, Vec::new()),
+        };
+        self.supersede(&device.id, action, now);
+        let ticket = self.take_in(command, parts, now.mono + new.ttl, now);
+        self.conclude(&id, now);
+        let command = Arc::new(self.commands[&id].command.clone());
+        Ok((Some(ticket), Given::Command { command, replayed: false }))
+    }
+
+    /// Queues a command and its parts, all or none: one record on disk holds them.
+    fn take_in(
+        &mut self,
+        mut command: Command,
+        mut parts: Vec<Command>,
+        expires: Moment,
+        now: Now,
+    ) -> Persisted {
+        let accepted = Arc::new(command.clone());
+        let mut starts: Vec<(LineIndex, CommandId)> = Vec::new();
+        let mut taken = Vec::with_capacity(parts.len() + 1);
+        command.parts = parts.iter_mut().map(|part| self.queue(part, &mut starts, now)).collect();
+        self.queue(&mut command, &mut starts, now);
+        for command in std::iter::once(command).chain(parts) {
+            taken.push(Arc::new(command.clone()));
+            let lane = self.lane_for(&command);
+            self.commands.insert(command.id.clone(), Pending { command, lane, expires });
         }
-        match (straight, lane) {
-            (Some(lane), _) => self.lanes[lane.0].slot = Some(Slot::Reserved(id, ticket)),
-            (None, Some(lane)) => self.lanes[lane.0].waiting.push_back(id),
-            (None, None) => {}
+        let ticket = self.persist(taken.iter().cloned().map(Record::Command).collect());
+        self.show_command(&accepted, ticket, now);
+        for command in &taken {
+            self.show_command(command, ticket, now);
+            let lane = self.commands[&command.id].lane.filter(|_| !command.state.settled());
+            if let Some(lane) = lane.filter(|_| !command.started) {
+                self.lanes[lane.0].waiting.push(command.part_of.as_ref(), command.id.clone());
+            }
         }
-        Ok((Some(ticket), Given::Command { command: queued, replayed: false }))
+        for (lane, id) in starts {
+            self.lanes[lane.0].slot = Some(Slot::Reserved(id, ticket));
+        }
+        ticket
+    }
+
+    /// On a quiet line a command starts as soon as its first record is on disk, without a second one.
+    fn queue(&self, command: &mut Command, starts: &mut Vec<(LineIndex, CommandId)>, now: Now) -> Part {
+        if !command.state.settled() {
+            let quiet = |lane: &LineIndex| {
+                let (lane, taken) = (&self.lanes[lane.0], starts.iter().any(|(taken, _)| taken == lane));
+                !taken && lane.idle() && lane.waiting.is_empty()
+            };
+            if let Some(lane) = self.lane_for(command).filter(quiet) {
+                command.started = true;
+                starts.push((lane, command.id.clone()));
+            }
+            command.enter(State::Queued, now.unix_ms);
+        }
+        (&*command).into()
+    }
+
+    /// The line of its device; a group is on none.
+    fn lane_for(&self, command: &Command) -> Option<LineIndex> {
+        self.lane_at(self.registry.get(&command.device)?.device.line.as_ref())
     }
 
     /// The command that an earlier request with the same key was answered with.
@@ -139,10 +186,14 @@ impl Hub {
         }
     }
 
+    pub(super) fn new_command_id(&mut self, now: Now) -> CommandId {
+        self.dice.command_id(now.unix_ms)
+    }
+
     fn new_command(&mut self, new: &NewCommand, action: Action, now: Now) -> Command {
         let ttl_ms = i64::try_from(new.ttl.as_millis()).unwrap_or(i64::MAX);
         let mut command = Command {
-            id: self.dice.command_id(now.unix_ms),
+            id: self.new_command_id(now),
             device: new.device.clone(),
             action,
             state: State::Accepted,
@@ -157,24 +208,27 @@ impl Hub {
             idempotency: new.idempotency.clone(),
             reply_to: new.reply_to.clone(),
             started: false,
+            parts: Vec::new(),
+            part_of: None,
         };
         command.times_unix_ms[State::Accepted as usize] = Some(now.unix_ms);
         command
     }
 
-    fn open_for<'a>(&'a self, device: &'a Device) -> impl Iterator<Item = &'a Pending> {
+    pub(super) fn open_for(&self, device: &DeviceId) -> impl Iterator<Item = &Pending> {
         let open = self.commands.values().filter(|pending| !pending.command.state.settled());
-        open.filter(|pending| pending.command.device == device.id)
+        open.filter(move |pending| pending.command.device == *device)
     }
 
     /// A newer switch takes the place of those that still wait for the same relay.
-    fn supersede(&mut self, device: &Device, action: Action, now: Now) {
+    pub(super) fn supersede(&mut self, device: &DeviceId, action: Action, now: Now) {
         if !matches!(action, Action::Switch { .. }) {
             return;
         }
         let waiting = self.open_for(device).map(|pending| &pending.command);
         let older: Vec<CommandId> = waiting
-            .filter(|command| !command.started && matches!(command.action, Action::Switch { .. }))
+            .filter(|command| !command.is_whole() && !command.started)
+            .filter(|command| matches!(command.action, Action::Switch { .. }))
             .map(|command| command.id.clone())
             .collect();
         for id in older {
@@ -187,6 +241,9 @@ impl Hub {
         if pending.command.started || pending.command.state.settled() {
             return Err(Refused::NotQueued(id.clone()));
         }
+        if pending.command.is_whole() {
+            return self.cancel_parts(id, now);
+        }
         let done = self.advance(id, now, |command| command.enter(State::Cancelled, now.unix_ms));
         let (ticket, command) = done.expect("it is there and has not settled");
         Ok((Some(ticket), Given::Command { command, replayed: false }))
@@ -195,9 +252,8 @@ impl Hub {
     /// Takes back a command from disk. One that was started before the gateway ended may have had its effect.
     pub(super) fn restore_command(&mut self, command: Command, now: Now) {
         let left_ms = u64::try_from(command.expires_unix_ms - now.unix_ms).unwrap_or(0);
-        let member = self.registry.get(&command.device);
-        let line = member.map(|member| member.device.line.clone());
-        let lane = self.lanes.iter().position(|lane| Some(&lane.name) == line.as_ref()).map(LineIndex);
+        let lane = self.lane_for(&command);
+        let part_of = command.part_of.clone();
         let (id, settled, started) = (command.id.clone(), command.state.settled(), command.started);
         self.effect(Effect::ShowCommand(Arc::new(command.clone())));
         let expires = now.mono + Duration::from_millis(left_ms);
@@ -211,13 +267,13 @@ impl Hub {
                 command.fail(Outcome::Unknown, "restarted", detail, now.unix_ms);
             });
         } else if let Some(lane) = lane {
-            self.lanes[lane.0].waiting.push_back(id);
+            self.lanes[lane.0].waiting.push(part_of.as_ref(), id);
         }
     }
 
     /// Takes the oldest waiting command of a line and writes down that it is about to start; `true` if there was one.
     pub(super) fn reserve_command(&mut self, line: LineIndex, now: Now) -> bool {
-        while let Some(id) = self.lanes[line.0].waiting.pop_front() {
+        while let Some(id) = self.lanes[line.0].waiting.pop() {
             let Some(pending) = self.commands.get_mut(&id) else { continue };
             if pending.command.state.settled() {
                 continue;
@@ -259,7 +315,7 @@ impl Hub {
     pub(super) fn expire_commands(&mut self, now: Now) {
         let waiting = self.commands.values().filter(|pending| {
             let command = &pending.command;
-            !command.started && !command.state.settled() && pending.expires <= now.mono
+            !command.is_whole() && !command.started && !command.state.settled() && pending.expires <= now.mono
         });
         let expired: Vec<CommandId> = waiting.map(|pending| pending.command.id.clone()).collect();
         for id in expired {
@@ -270,7 +326,12 @@ impl Hub {
 
     /// Forgets commands that settled long ago. Ids sort by the time they were taken in.
     fn forget_commands(&mut self, now: Now) {
+        let needed = |pending: &Pending| {
+            let whole = pending.command.part_of.as_ref().and_then(|whole| self.commands.get(whole));
+            whole.is_some_and(|whole| !whole.command.state.settled())
+        };
         let settled = self.commands.values().filter(|pending| pending.command.state.settled());
+        let settled = settled.filter(|pending| !needed(pending));
         let mut over = settled.clone().count().saturating_sub(SETTLED_MAX);
         let old = settled.filter(|pending| {
             let aged = pending.command.created_unix_ms < now.unix_ms - SETTLED_KEPT_MS;
@@ -305,10 +366,13 @@ impl Hub {
         if command.state.settled()
             && let Some(lane) = pending.lane
         {
-            self.lanes[lane.0].waiting.retain(|waiting| waiting != id);
+            self.lanes[lane.0].waiting.remove(id);
         }
         let ticket = self.persist(vec![Record::Command(Arc::clone(&command))]);
         self.show_command(&command, ticket, now);
+        if let Some(whole) = &command.part_of {
+            self.part_moved(whole, &command, now);
+        }
         Some((ticket, command))
     }
 
@@ -322,7 +386,7 @@ impl Hub {
 /// The answer, and what must be on disk before it is given.
 pub(super) type Accepted = Result<(Option<Persisted>, Given), Refused>;
 
-fn absolute(device: &Device, wish: Wish) -> Result<Action, Refused> {
+pub(super) fn absolute(device: &Device, wish: Wish) -> Result<Action, Refused> {
     let unsupported = |command| Refused::NotSupported { device: device.id.clone(), command };
     let relay = device.abilities.relay;
     match wish {

@@ -82,9 +82,12 @@ impl Site<'_> {
         let cmps: Map<String, Value> =
             group.iter().flat_map(|device| self.device_components(&root, first, device)).collect();
         let mut dev = json!({
-            "ids": [format!("plugline_{root}")], "name": &*first.name, "sn": &*first.target.address,
+            "ids": [format!("plugline_{root}")], "name": &*first.name,
             "via_device": format!("plugline_{}", self.gateway),
         });
+        if first.line.is_some() {
+            dev["sn"] = (*first.target.address).into();
+        }
         if let Some(model) = &first.model {
             dev["mdl"] = (**model).into();
         }
@@ -98,15 +101,17 @@ impl Site<'_> {
         device: &Device,
     ) -> impl Iterator<Item = (String, Value)> {
         let status = json!({ "t": self.topics.name(&Topic::Status) });
-        let line = json!({ "t": self.topics.name(&Topic::Line(device.line.clone())) });
+        let line = device.line.as_ref().map(|line| self.topics.name(&Topic::Line(line.clone())));
         let own = json!({ "t": self.topics.device(&device.id, Leaf::Availability) });
+        let all: Vec<Value> =
+            [status.clone()].into_iter().chain(line.map(|line| json!({ "t": line }))).chain([own]).collect();
         components(self.topics, first, device).into_iter().map(move |component| {
             let mut fields = component.fields;
             fields.insert("p".into(), component.platform.into());
             fields.insert("uniq_id".into(), format!("plugline_{root}_{}", component.key).into());
             let avty = match component.category {
                 Some(Category::Diagnostic) => json!([status]),
-                Some(Category::Config) | None => json!([status, line, own]),
+                Some(Category::Config) | None => all.clone().into(),
             };
             if let Some(category) = component.category {
                 fields.insert("ent_cat".into(), category.word().into());
@@ -288,7 +293,7 @@ mod tests {
         Arc::new(Device {
             id: DeviceId::parse(id).expect("an id"),
             name: "Kettle".into(),
-            line: LineName::parse("mains").expect("a name"),
+            line: LineName::parse("mains"),
             dialect: "insteon".into(),
             target: Target { address: "2c0d11".into(), channel },
             model: None,
@@ -301,6 +306,8 @@ mod tests {
             options: Default::default(),
             carry_over: Default::default(),
             configured: None,
+            groups: Default::default(),
+            members: None,
         })
     }
 

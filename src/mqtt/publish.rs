@@ -143,7 +143,8 @@ impl Told {
     pub fn refresh(&mut self, devices: Vec<Arc<Device>>, lines: Vec<Arc<LineHealth>>) -> Vec<Step> {
         self.devices = devices.into_iter().map(|device| (device.id.clone(), device)).collect();
         // A line that devices name and nobody runs is offline, not unheard of.
-        self.lines = self.devices.values().map(|device| (device.line.clone(), None)).collect();
+        let named = self.devices.values().filter_map(|device| device.line.clone());
+        self.lines = named.map(|line| (line, None)).collect();
         self.lines.extend(lines.into_iter().map(|line| (line.line.clone(), Some(line))));
         let mut roots: Vec<String> = self.devices.values().map(|device| discovery::root(device)).collect();
         roots.sort_unstable();
@@ -198,9 +199,9 @@ impl Told {
             self.regroup(&discovery::root(now), out, |devices| {
                 devices.insert(now.id.clone(), Arc::clone(now));
             });
-            if !self.lines.contains_key(&now.line) {
-                self.lines.insert(now.line.clone(), None);
-                out.push(self.line(&now.line));
+            if let Some(line) = now.line.as_ref().filter(|line| !self.lines.contains_key(line)) {
+                self.lines.insert(line.clone(), None);
+                out.push(self.line(line));
             }
         } else {
             self.devices.insert(now.id.clone(), Arc::clone(now));
@@ -402,7 +403,7 @@ pub fn result(topics: &Topics, command: &Command) -> Vec<Message> {
         view["outcome"] = json::outcome(outcome).into();
     }
     if let Some(error) = &command.error {
-        view["error"] = json!({ "code": &*error.code, "detail": &*error.detail });
+        view["error"] = json::command_error(error);
     }
     let payload = view.to_string();
     let mut out = vec![Message::passing(topics.device(&command.device, Leaf::Result), payload.clone())];
@@ -432,7 +433,7 @@ mod tests {
         Device {
             id: id(text),
             name: "Lamp".into(),
-            line: LineName::parse("mains").expect("a name"),
+            line: LineName::parse("mains"),
             dialect: "insteon".into(),
             target: Target { address: "2c0d11".into(), channel },
             model: None,
@@ -445,6 +446,8 @@ mod tests {
             options: Default::default(),
             carry_over: Default::default(),
             configured: None,
+            groups: Default::default(),
+            members: None,
         }
     }
 

@@ -123,7 +123,8 @@ pub fn judge(topics: &Topics, verb: &Arc<str>, message: Inbound<'_>, view: impl 
     };
     let answer = match wanted {
         Ok(Wanted::Hub(request)) => return Judged::Ask(Box::new(Question { request, asker })),
-        Ok(Wanted::Devices) => fitting(devices(&view().devices)),
+        Ok(Wanted::Devices) => fitting(listed("devices", &view().devices, |_| true)),
+        Ok(Wanted::Groups) => fitting(listed("groups", &view().devices, |device| device.members.is_some())),
         Ok(Wanted::Health) => fitting(health(&view())),
         Err(problem) => Err(problem),
     };
@@ -133,6 +134,7 @@ pub fn judge(topics: &Topics, verb: &Arc<str>, message: Inbound<'_>, view: impl 
 /// What a request is for.
 enum Wanted {
     Devices,
+    Groups,
     Health,
     Hub(Request),
 }
@@ -149,9 +151,9 @@ fn wanted(
         "rename" => &["id", "name", "transaction"],
         "options" => &["id", "options", "transaction"],
         "identify" => &["id", "seconds", "transaction"],
-        "groups" => return Err(("not_supported", "`groups` is not there yet".to_owned())),
+        "groups" => &["action", "id", "name", "members", "transaction"],
         _ => {
-            let want = "devices, health, permit_join, rename, options or identify";
+            let want = "devices, health, permit_join, rename, options, identify or groups";
             return Err(("unknown_verb", format!("`{verb}`: want {want}")));
         }
     };
@@ -160,6 +162,7 @@ fn wanted(
         "devices" => Wanted::Devices,
         "health" => Wanted::Health,
         "permit_join" => Wanted::Hub(permit_join(fields)?),
+        "groups" => groups(fields)?,
         "identify" => Wanted::Hub(identify(fields, ttl(None, message), reply_to)?),
         "rename" => {
             let name = Some(text(fields, "name", "a text")?.into());
@@ -191,6 +194,43 @@ fn permit_join(fields: &Map<String, Value>) -> Result<Request, Problem> {
         0 => Request::CloseJoining { line },
         seconds => Request::OpenJoining { line, duration: Duration::from_secs(seconds), address },
     })
+}
+
+fn groups(fields: &Map<String, Value>) -> Result<Wanted, Problem> {
+    let action = fields.get("action").map_or(Some("list"), Value::as_str);
+    let used: &[&str] = match action {
+        Some("list") => &[],
+        Some("create") => &["name", "members"],
+        Some("change") => &["id", "name", "members"],
+        Some("remove") => &["id"],
+        _ => return Err(wrong(fields, "action", "list, create, change or remove")),
+    };
+    let used: Vec<&str> = used.iter().chain(&["action", "transaction"]).copied().collect();
+    only(fields, &used)?;
+    let name = fields.get("name").map(|_| text(fields, "name", "a text")).transpose()?;
+    let members = fields.get("members").map(|_| members(fields)).transpose()?;
+    Ok(match action {
+        Some("create") => Wanted::Hub(Request::AddGroup {
+            name: name.ok_or_else(|| wrong(fields, "name", "a text"))?.into(),
+            members: members.ok_or_else(|| wrong(fields, "members", MEMBERS))?,
+        }),
+        Some("change") if name.is_none() && members.is_none() => {
+            return Err(wrong(fields, "name", "a text, or `members`"));
+        }
+        Some("change") => {
+            Wanted::Hub(Request::ChangeGroup { group: id(fields)?, name: name.map(Into::into), members })
+        }
+        Some("remove") => Wanted::Hub(Request::RemoveGroup(id(fields)?)),
+        _ => Wanted::Groups,
+    })
+}
+
+const MEMBERS: &str = "a list of ids of devices";
+
+fn members(fields: &Map<String, Value>) -> Result<Vec<DeviceId>, Problem> {
+    let bad = || wrong(fields, "members", MEMBERS);
+    let ids = fields.get("members").and_then(Value::as_array).ok_or_else(bad)?;
+    ids.iter().map(|id| id.as_str().and_then(DeviceId::parse).ok_or_else(bad)).collect()
 }
 
 /// The answer tells that the command was taken in; how it ends is told on `result` alone, so that the asker's topic
@@ -240,8 +280,9 @@ fn fitting(data: Value) -> Result<Option<Value>, Problem> {
     }
 }
 
-fn devices(devices: &[Arc<Device>]) -> Value {
-    json!({ "devices": devices.iter().map(|device| plain(device)).collect::<Vec<_>>() })
+fn listed(name: &str, devices: &[Arc<Device>], wanted: impl Fn(&Device) -> bool) -> Value {
+    let shown = devices.iter().filter(|device| wanted(device)).map(|device| plain(device));
+    json!({ name: shown.collect::<Vec<_>>() })
 }
 
 fn health(view: &View) -> Value {
@@ -326,12 +367,11 @@ mod tests {
     }
 
     #[test]
-    fn verbs_to_come_unknown_verbs_and_retained_requests_are_plain_errors() {
+    fn unknown_verbs_and_retained_requests_are_plain_errors() {
         let code = |verb, message| answers(verb, message)[0].1["error"]["code"].clone();
-        assert_eq!(code("groups", plainly("{}")), "not_supported");
         assert_eq!(code("dance", plainly("")), "unknown_verb");
         assert_eq!(code("devices", plainly("[]")), "bad_payload");
-        for verb in ["devices", "permit_join", "rename", "options", "identify"] {
+        for verb in ["devices", "permit_join", "rename", "options", "identify", "groups"] {
             assert_eq!(code(verb, Inbound { retain: true, ..plainly("{}") }), "retained");
         }
         assert_eq!(answers("identify", Inbound { retain: true, ..plainly("") }), []);
@@ -368,6 +408,26 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_listed_made_changed_and_removed() {
+        let of = |payload| asked("groups", payload).request;
+        let (group, two) =
+            (DeviceId::parse("group_all"), vec![lamp(), DeviceId::parse("fan").expect("an id")]);
+        assert_eq!(
+            of(r#"{"action":"create","name":"All","members":["lamp","fan"]}"#),
+            Request::AddGroup { name: "All".into(), members: two.clone() }
+        );
+        let group = group.expect("an id");
+        assert_eq!(
+            of(r#"{"action":"change","id":"group_all","members":["lamp","fan"]}"#),
+            Request::ChangeGroup { group: group.clone(), name: None, members: Some(two) }
+        );
+        assert_eq!(of(r#"{"action":"remove","id":"group_all"}"#), Request::RemoveGroup(group));
+        for payload in ["", "{}", r#"{"action":"list"}"#] {
+            assert_eq!(answers("groups", plainly(payload))[0].1["data"], json!({ "groups": [] }));
+        }
+    }
+
+    #[test]
     fn identify_is_a_command_whose_end_is_told_on_result_alone() {
         let message =
             Inbound { response_topic: Some("mine"), ..plainly(r#"{"id":"lamp","transaction":"7"}"#) };
@@ -396,6 +456,16 @@ mod tests {
             ("rename", r#"{"id":"lamp"}"#, "`name`: want a text, got nothing"),
             ("options", r#"{"id":"lamp"}"#, "`options`: want an object"),
             ("options", r#"{"id":"lamp","options":{"a":1}}"#, "options: field `a`: want true, false"),
+            ("groups", r#"{"action":"make"}"#, "`action`: want list, create, change or remove, got \"make\""),
+            ("groups", r#"{"name":"x"}"#, "`name` is not known: want `action`, `transaction`"),
+            ("groups", r#"{"action":"create","name":"x"}"#, "`members`: want a list of ids"),
+            (
+                "groups",
+                r#"{"action":"create","name":"x","members":["A b"]}"#,
+                "`members`: want a list of ids",
+            ),
+            ("groups", r#"{"action":"change","id":"group_all"}"#, "`name`: want a text, or `members`"),
+            ("groups", r#"{"action":"remove"}"#, "`id`: want the id of a device"),
             ("identify", r#"{"id":"lamp","seconds":31}"#, "`seconds`: want a whole number, 1 … 30, got 31"),
             ("identify", r#"{"id":"lamp","transaction":7}"#, "transaction: want a text"),
         ] {

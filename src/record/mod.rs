@@ -11,24 +11,26 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::device::{
-    Abilities, CarryOver, CommandId, Configured, Device, DeviceId, LineName, Measured, OptionValue, Quantity,
-    Reading, StampedReading, Target,
+    Abilities, CarryOver, Configured, Device, DeviceId, LineName, Measured, OptionValue, Quantity, Reading,
+    StampedReading, Target,
 };
-use crate::hub::command::{Action, Command, CommandError, Idempotency, ReplyTo, STATES, State};
-use crate::line::Outcome;
+use crate::hub::command::Command;
 
+mod command;
 mod day;
 mod event;
 mod registry;
 #[cfg(test)]
 pub(crate) mod samples;
 
+use command::CommandV1;
 pub use day::{day_key, day_of_key, seal_day, unseal_day};
 pub use event::{Head, append_event, event_of, head_of, seq_of};
 pub use registry::{Meta, Registry, seal_meta, sidecar_of, sidecar_text, unseal_meta};
@@ -206,13 +208,33 @@ mirror!(
     QuantityV1 =
         Quantity { Power, Energy, EnergyExport, Voltage, Current, Frequency, PowerFactor, Temperature }
 );
-mirror!(
-    StateV1 =
-        State { Accepted, Queued, Sent, Acknowledged, Confirmed, Failed, Expired, Superseded, Cancelled }
-);
-mirror!(OutcomeV1 = Outcome { NotApplied, Unknown });
 
 type Text<'a> = Cow<'a, str>;
+
+/// A field that older records lack: theirs end before it. Only the last fields of what stands last in its record may be
+/// such; damage is told by the checksum.
+#[derive(Default)]
+struct Tail<T>(T);
+
+impl<T: Serialize> Serialize for Tail<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Tail<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(T::deserialize(deserializer).unwrap_or_default()))
+    }
+}
+
+fn texts(ids: &[DeviceId]) -> Vec<Text<'_>> {
+    ids.iter().map(|id| id.as_str().into()).collect()
+}
+
+fn ids(field: &'static str, texts: &[Text<'_>]) -> Result<Arc<[DeviceId]>, Unreadable> {
+    texts.iter().map(|text| id(field, text, DeviceId::parse)).collect()
+}
 
 #[derive(Serialize, Deserialize)]
 struct StampedV1 {
@@ -261,6 +283,10 @@ struct DeviceV1<'a> {
     configured: Option<ConfiguredV1<'a>>,
     can_identify: bool,
     options: Vec<(Text<'a>, OptionV1<'a>)>,
+    #[serde(borrow, default)]
+    groups: Tail<Vec<Text<'a>>>,
+    #[serde(borrow, default)]
+    members: Tail<Option<Vec<Text<'a>>>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -320,7 +346,7 @@ impl<'a> From<&'a Device> for DeviceV1<'a> {
         Self {
             id: device.id.as_str().into(),
             name: (&*device.name).into(),
-            line: device.line.as_str().into(),
+            line: device.line.as_ref().map_or("", LineName::as_str).into(),
             dialect: (&*device.dialect).into(),
             address: (&*device.target.address).into(),
             channel: device.target.channel,
@@ -342,6 +368,8 @@ impl<'a> From<&'a Device> for DeviceV1<'a> {
             configured: device.configured.as_ref().map(Into::into),
             can_identify: device.abilities.identify,
             options: device.options.iter().map(|(name, value)| ((&**name).into(), value.into())).collect(),
+            groups: Tail(texts(&device.groups)),
+            members: Tail(device.members.as_deref().map(texts)),
         }
     }
 }
@@ -351,7 +379,7 @@ impl DeviceV1<'_> {
         Ok(Device {
             id: id("id", &self.id, DeviceId::parse)?,
             name: (&*self.name).into(),
-            line: id("line", &self.line, LineName::parse)?,
+            line: (!self.line.is_empty()).then(|| id("line", &self.line, LineName::parse)).transpose()?,
             dialect: (&*self.dialect).into(),
             target: Target { address: (&*self.address).into(), channel: self.channel },
             model: self.model.as_deref().map(Into::into),
@@ -370,105 +398,8 @@ impl DeviceV1<'_> {
             carry_over: self.carry_over.map(|carry| carry.map_or(CarryOver::Pending, CarryOver::Offset)),
             configured: self.configured.map(Into::into),
             options: self.options.into_iter().map(|(name, value)| ((&*name).into(), value.into())).collect(),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ActionV1 {
-    Switch { on: bool },
-    Read,
-    Identify { seconds: u16 },
-}
-
-#[derive(Serialize, Deserialize)]
-struct CommandV1<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    device: Text<'a>,
-    action: ActionV1,
-    state: StateV1,
-    version: u32,
-    outcome: Option<OutcomeV1>,
-    error: Option<(Text<'a>, Text<'a>)>,
-    attempts: u8,
-    created_unix_ms: i64,
-    expires_unix_ms: i64,
-    times_unix_ms: BTreeMap<StateV1, i64>,
-    requested_by: Text<'a>,
-    idempotency: Option<(Text<'a>, Text<'a>)>,
-    transaction: Option<Text<'a>>,
-    response_topic: Option<Text<'a>>,
-    correlation: Option<Vec<u8>>,
-    started: bool,
-}
-
-impl<'a> From<&'a Command> for CommandV1<'a> {
-    fn from(command: &'a Command) -> Self {
-        let times = STATES.iter().filter_map(|(state, _)| {
-            command.times_unix_ms[*state as usize].map(|unix_ms| ((*state).into(), unix_ms))
-        });
-        Self {
-            id: command.id.as_str().into(),
-            device: command.device.as_str().into(),
-            action: match command.action {
-                Action::Switch { on } => ActionV1::Switch { on },
-                Action::Read => ActionV1::Read,
-                Action::Identify { seconds } => ActionV1::Identify { seconds },
-            },
-            state: command.state.into(),
-            version: command.version,
-            outcome: command.outcome.map(Into::into),
-            error: command.error.as_ref().map(|error| ((&*error.code).into(), (&*error.detail).into())),
-            attempts: command.attempts,
-            created_unix_ms: command.created_unix_ms,
-            expires_unix_ms: command.expires_unix_ms,
-            times_unix_ms: times.collect(),
-            requested_by: (&*command.requested_by).into(),
-            idempotency: command.idempotency.as_ref().map(|of| ((&*of.key).into(), (&*of.body).into())),
-            transaction: command.reply_to.transaction.as_deref().map(Into::into),
-            response_topic: command.reply_to.response_topic.as_deref().map(Into::into),
-            correlation: command.reply_to.correlation.as_deref().map(<[u8]>::to_vec),
-            started: command.started,
-        }
-    }
-}
-
-impl CommandV1<'_> {
-    fn command(self) -> Result<Command, Unreadable> {
-        let mut times_unix_ms = [None; STATES.len()];
-        for (state, unix_ms) in self.times_unix_ms {
-            times_unix_ms[State::from(state) as usize] = Some(unix_ms);
-        }
-        Ok(Command {
-            id: id("id", &self.id, CommandId::parse)?,
-            device: id("device", &self.device, DeviceId::parse)?,
-            action: match self.action {
-                ActionV1::Switch { on } => Action::Switch { on },
-                ActionV1::Read => Action::Read,
-                ActionV1::Identify { seconds } => Action::Identify { seconds },
-            },
-            state: self.state.into(),
-            version: self.version,
-            outcome: self.outcome.map(Into::into),
-            error: self
-                .error
-                .map(|(code, detail)| CommandError { code: (&*code).into(), detail: (&*detail).into() }),
-            attempts: self.attempts,
-            created_unix_ms: self.created_unix_ms,
-            expires_unix_ms: self.expires_unix_ms,
-            times_unix_ms,
-            requested_by: (&*self.requested_by).into(),
-            idempotency: self
-                .idempotency
-                .map(|(key, body)| Idempotency { key: (&*key).into(), body: (&*body).into() }),
-            reply_to: ReplyTo {
-                transaction: self.transaction.as_deref().map(Into::into),
-                response_topic: self.response_topic.as_deref().map(Into::into),
-                correlation: self.correlation.map(Into::into),
-            },
-            started: self.started,
+            groups: ids("groups", &self.groups.0)?,
+            members: self.members.0.map(|members| ids("members", &members)).transpose()?,
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::device::{
     Abilities, CommandId, Device, DeviceId, LineName, Measured, OptionValue, QUANTITIES, Quantity, Reading,
     StampedReading, Target,
 };
-use crate::hub::command::{Action, Command, CommandError, Idempotency, ReplyTo, STATES};
+use crate::hub::command::{Action, Command, CommandError, Idempotency, Part, ReplyTo, STATES};
 use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, JoiningNews, Notification};
 use crate::line::{Cause, Outcome};
 
@@ -17,7 +17,7 @@ pub(crate) fn device(id: &str) -> Device {
     Device {
         id: DeviceId::parse(id).unwrap(),
         name: "Kettle \"left\" \u{1f4a1}".into(),
-        line: LineName::parse("dlt645").unwrap(),
+        line: LineName::parse("dlt645"),
         dialect: "dlt645".into(),
         target: Target { address: "000000004711".into(), channel: None },
         model: None,
@@ -34,6 +34,8 @@ pub(crate) fn device(id: &str) -> Device {
         .into(),
         carry_over: Default::default(),
         configured: None,
+        groups: Default::default(),
+        members: None,
     }
 }
 
@@ -56,6 +58,8 @@ pub(crate) fn command(id: &str) -> Command {
         idempotency: None,
         reply_to: ReplyTo::default(),
         started: false,
+        parts: Vec::new(),
+        part_of: None,
     }
 }
 
@@ -95,6 +99,10 @@ fn some<T: Clone + std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strate
     prop::option::of(of)
 }
 
+fn some_ids(count: u8) -> Arc<[DeviceId]> {
+    (0..count).filter_map(|n| DeviceId::parse(&format!("group_{n}"))).collect()
+}
+
 pub(crate) fn any_device() -> impl Strategy<Value = Device> {
     let state = (any::<Option<bool>>(), any::<Option<bool>>(), any::<Option<i64>>());
     let last = some((any::<i64>(), any_reading()));
@@ -104,7 +112,12 @@ pub(crate) fn any_device() -> impl Strategy<Value = Device> {
             let mut of = device("insteon_1a777b");
             of.target.channel = channel;
             let last_reading = last.map(|(unix_ms, reading)| StampedReading { unix_ms, reading });
-            Device { name, model, relay, online, last_seen_unix_ms, last_reading, ..of }
+            let of = Device { name, model, relay, online, last_seen_unix_ms, last_reading, ..of };
+            match channel {
+                Some(0) => Device { line: None, members: Some(some_ids(3)), ..of },
+                Some(count) => Device { groups: some_ids(count % 3), ..of },
+                None => of,
+            }
         },
     )
 }
@@ -128,7 +141,13 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
             let mut of = command("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r");
             of.times_unix_ms.copy_from_slice(&times);
             let reply_to = ReplyTo { transaction, response_topic, correlation: correlation.map(Into::into) };
-            let state = STATES[state].0;
+            let (count, state) = (state % 3, STATES[state].0);
+            if started {
+                of.part_of = Some(of.id.clone());
+            } else {
+                let error = error.clone();
+                of.parts = vec![Part { outcome, error, state, ..(&of).into() }; count];
+            }
             Command { action, state, outcome, error, reply_to, idempotency, started, ..of }
         },
     )

@@ -5,8 +5,7 @@ use proptest::prelude::*;
 use super::samples::{any_command, any_device, any_event, command, device, reading};
 use super::*;
 use crate::device::{Epoch, GatewayId};
-use crate::hub::feed::Body;
-use std::sync::Arc;
+use crate::hub::feed::{Body, Change, Event, Fresh};
 
 proptest! {
     #[test]
@@ -67,8 +66,33 @@ fn stored_forms_of_schema_1_stay_as_they_are() {
     let value = seal_command(&command("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r"));
     assert_eq!(
         String::from_utf8_lossy(&value[SEAL..]),
-        r#"{"id":"cmd_01jd2e3f4g5h6j7k8m9n0p1q2r","device":"dlt645_000000004711","action":{"switch":{"on":true}},"state":"accepted","version":1,"outcome":null,"error":null,"attempts":0,"created_unix_ms":1795000000000,"expires_unix_ms":1795000030000,"times_unix_ms":{"accepted":1795000000000},"requested_by":"http","idempotency":null,"transaction":null,"response_topic":null,"correlation":null,"started":false}"#
+        r#"{"id":"cmd_01jd2e3f4g5h6j7k8m9n0p1q2r","device":"dlt645_000000004711","action":{"switch":{"on":true}},"state":"accepted","version":1,"outcome":null,"error":null,"attempts":0,"created_unix_ms":1795000000000,"expires_unix_ms":1795000030000,"times_unix_ms":{"accepted":1795000000000},"requested_by":"http","idempotency":null,"transaction":null,"response_topic":null,"correlation":null,"started":false,"parts":[],"part_of":null}"#
     );
+}
+
+/// Written before there were groups.
+#[test]
+fn records_that_end_earlier_are_read_too() {
+    for (kept, fields) in [
+        (seal_device(&device("dlt645_000000004711")), r#","groups":[],"members":null"#),
+        (seal_command(&command("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r")), r#","parts":[],"part_of":null"#),
+    ] {
+        let payload = String::from_utf8(kept[SEAL..].to_vec()).unwrap();
+        assert!(payload.contains(fields), "{payload}");
+        let older = seal(payload.replace(fields, "").as_bytes());
+        let read = [unseal_device(&older).map(drop), unseal_command(&older).map(drop)];
+        assert!(read.contains(&Ok(())), "{read:?}");
+    }
+    for body in [
+        Body::Device { change: Change::Added, device: Arc::new(device("dlt645_000000004711")) },
+        Body::Command(Arc::new(command("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r"))),
+    ] {
+        let event = Event { fresh: Fresh { body, ..reading(7, 1).fresh }, seq: 7 };
+        let mut stored = Vec::new();
+        append_event(&event, &mut stored);
+        assert_eq!(stored[stored.len() - 2..], [0, 0], "two empty fields of a byte each");
+        assert_eq!(event_of(&stored[..stored.len() - 2]), Ok(event));
+    }
 }
 
 #[test]

@@ -241,9 +241,15 @@ impl House {
         }
         if let Body::Relay { on, .. } = &fresh.body {
             let id = fresh.device.as_ref().unwrap();
-            let meter =
-                self.bus.meters().iter().find(|meter| id.as_str().ends_with(&meter.address().to_string()));
-            assert_eq!(meter.map(Meter::relay_closed), Some(*on), "{id} shows a relay that is not so");
+            let shown = match &self.devices[id].members {
+                Some(members) => members.iter().filter_map(|member| self.devices[member].relay).max(),
+                None => {
+                    let mut meters = self.bus.meters().iter();
+                    let meter = meters.find(|meter| id.as_str().ends_with(&meter.address().to_string()));
+                    meter.map(Meter::relay_closed)
+                }
+            };
+            assert_eq!(shown, Some(*on), "{id} shows a relay that is not so");
         }
         self.events.push(fresh);
     }

@@ -11,6 +11,7 @@ mod end_to_end_insteon;
 mod framers;
 mod gateway;
 mod grid;
+mod groups;
 mod guard;
 mod house;
 mod http;

@@ -136,7 +136,7 @@ fn lamp(id: &str) -> Device {
     Device {
         id: DeviceId::parse(id).expect("an id"),
         name: "Lamp".into(),
-        line: LineName::parse("mains").expect("a name"),
+        line: LineName::parse("mains"),
         dialect: "dlt645".into(),
         target: Target { address: "000000004711".into(), channel: None },
         model: None,
@@ -149,6 +149,8 @@ fn lamp(id: &str) -> Device {
         options: Default::default(),
         carry_over: Default::default(),
         configured: None,
+        groups: Default::default(),
+        members: None,
     }
 }
 
@@ -171,6 +173,8 @@ fn ended(device: &DeviceId, state: State, reply_to: ReplyTo) -> Command {
         idempotency: None,
         reply_to,
         started: true,
+        parts: Vec::new(),
+        part_of: None,
     }
 }
 

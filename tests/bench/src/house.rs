@@ -49,7 +49,7 @@ pub(crate) fn device(index: usize, seq: u64) -> Arc<Device> {
     Arc::new(Device {
         id: id(index),
         name: format!("Socket {index}").into(),
-        line: LineName::parse("dlt645").expect("a name"),
+        line: LineName::parse("dlt645"),
         dialect: "dlt645".into(),
         target: Target { address: meter(index).into(), channel: None },
         model: None,
@@ -62,5 +62,7 @@ pub(crate) fn device(index: usize, seq: u64) -> Arc<Device> {
         options: Default::default(),
         carry_over: Default::default(),
         configured: None,
+        groups: Default::default(),
+        members: None,
     })
 }

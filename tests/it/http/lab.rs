@@ -378,7 +378,7 @@ pub(crate) fn device(id: &str, name: &str) -> Arc<Device> {
     Arc::new(Device {
         id: DeviceId::parse(id).expect("an id"),
         name: name.into(),
-        line: LineName::parse("dlt645").expect("a name"),
+        line: LineName::parse("dlt645"),
         dialect: "dlt645".into(),
         target: Target { address: "000000004711".into(), channel: None },
         model: None,
@@ -394,6 +394,8 @@ pub(crate) fn device(id: &str, name: &str) -> Arc<Device> {
         options: Default::default(),
         carry_over: Default::default(),
         configured: None,
+        groups: Default::default(),
+        members: None,
     })
 }
 
@@ -416,5 +418,7 @@ pub(crate) fn command(action: Action) -> Command {
         idempotency: None,
         reply_to: ReplyTo::default(),
         started: false,
+        parts: Vec::new(),
+        part_of: None,
     }
 }
