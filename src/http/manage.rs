@@ -26,11 +26,16 @@ pub(super) async fn add<S: Source + Commands>(
     let body = read_json(&headers, body).await?;
     let request = added(&app.source, object(&body, "body")?)?;
     let device = asked(&app.source, request).await?;
-    let mut response = (StatusCode::CREATED, ok(&views::device(&device))).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/devices/{}", device.id)) {
+    Ok(created("devices", &device))
+}
+
+/// The answer that a device, or a group, is there now.
+pub(super) fn created(collection: &str, device: &Device) -> Response {
+    let mut response = (StatusCode::CREATED, ok(&views::device(device))).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/{collection}/{}", device.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 fn added<S: Commands>(source: &S, body: &Map<String, Value>) -> Result<Request, Problem> {
@@ -107,7 +112,7 @@ pub(super) async fn remove<S: Source + Commands>(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn asked<S: Commands>(source: &S, request: Request) -> Result<Arc<Device>, Problem> {
+pub(super) async fn asked<S: Commands>(source: &S, request: Request) -> Result<Arc<Device>, Problem> {
     match source.request(request).await? {
         Given::Device(device) => Ok(device),
         other => unreachable!("the hub answers a device's change with the device, not {other:?}"),

@@ -9,7 +9,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 
 use super::App;
 use super::problem::{self, Problem};
-use crate::device::{Device, Quantity};
+use crate::device::{Device, LineName, Quantity};
 use crate::hub::LineHealth;
 use crate::source::{Commands, Part, Source};
 use crate::upkeep::process::Process;
@@ -183,7 +183,8 @@ fn devices(devices: &[std::sync::Arc<Device>]) -> Vec<Family> {
     for device in devices {
         let id = device.id.as_str();
         let labels: Labels<'_> = &[("device", id)];
-        info.add(&[("device", id), ("line", device.line.as_str()), ("dialect", &device.dialect)], 1.0);
+        let line = device.line.as_ref().map_or("", LineName::as_str);
+        info.add(&[("device", id), ("line", line), ("dialect", &device.dialect)], 1.0);
         device.relay.into_iter().for_each(|on| relay.add(labels, f64::from(u8::from(on))));
         device.online.into_iter().for_each(|on| online.add(labels, f64::from(u8::from(on))));
         device.last_seen_unix_ms.into_iter().for_each(|at| seen.add(labels, signed(at) / 1e3));

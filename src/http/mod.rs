@@ -17,6 +17,7 @@ mod devices;
 mod energy;
 mod events;
 mod fields;
+mod groups;
 pub mod guard;
 mod health;
 mod joining;

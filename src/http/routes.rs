@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::limits::limit;
 use super::problem::{self, Problem};
 use super::{
-    App, SNAPSHOT, commands, devices, energy, events, health, joining, log, manage, metrics, page, question,
-    readings,
+    App, SNAPSHOT, commands, devices, energy, events, groups, health, joining, log, manage, metrics, page,
+    question, readings,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -93,7 +93,10 @@ methods!(get = GET, post = POST, patch = PATCH, delete = DELETE);
 
 /// Every route there is, in the order of the index page.
 pub(super) fn rows<S: Source + Commands>() -> Vec<Row<S>> {
-    [registry(), switching(), feed(), history(), upkeep(), about()].into_iter().flatten().collect()
+    [registry(), in_groups(), switching(), feed(), history(), upkeep(), about()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn registry<S: Source + Commands>() -> Vec<Row<S>> {
@@ -111,6 +114,18 @@ fn registry<S: Source + Commands>() -> Vec<Row<S>> {
         get("/v1/joining", READ, "joining windows", joining::list::<S>),
         post("/v1/joining", MANAGE, "open one", joining::open::<S>).body(r#"{"seconds":60}"#),
         delete("/v1/joining", MANAGE, "close it", joining::close::<S>),
+    ]
+}
+
+fn in_groups<S: Source + Commands>() -> Vec<Row<S>> {
+    vec![
+        get("/v1/groups", READ, "all groups", groups::list::<S>),
+        post("/v1/groups", MANAGE, "make one", groups::create::<S>)
+            .body(r#"{"name":"Lamps","members":["insteon_1a777b",…]}"#),
+        get("/v1/groups/{id}", READ, "one group", groups::one::<S>),
+        patch("/v1/groups/{id}", MANAGE, "name it, choose its members", groups::change::<S>)
+            .body(r#"{"name":"Lamps","members":[…]}"#),
+        delete("/v1/groups/{id}", MANAGE, "forget it; its members stay", groups::remove::<S>),
     ]
 }
 

@@ -154,6 +154,18 @@ fn lamp(id: &str) -> Device {
     }
 }
 
+fn group(members: &[&str]) -> Device {
+    Device {
+        name: "Lamps".into(),
+        line: None,
+        dialect: "group".into(),
+        target: Target { address: "".into(), channel: None },
+        measured: Arc::new([]),
+        members: Some(members.iter().filter_map(|id| DeviceId::parse(id)).collect()),
+        ..lamp("group_lamps")
+    }
+}
+
 fn ended(device: &DeviceId, state: State, reply_to: ReplyTo) -> Command {
     let mut times_unix_ms = [None; 9];
     times_unix_ms[state as usize] = Some(1_795_000_000_000);
@@ -567,6 +579,7 @@ async fn requests_are_answered() {
     let _broker = Mosquitto::start(port, None).await;
     let house = House::new();
     house.show(&lamp("dlt645_000000004711"));
+    house.show(&group(&["dlt645_000000004711"]));
     let edge = Edge::start(house.door(), at(port));
     health(&house.door(), "good").await;
     let asker = Listener::on(port, &format!("{BASE}/response/#")).await;
@@ -578,8 +591,10 @@ async fn requests_are_answered() {
     assert_eq!(shown["data"]["parts"]["broker"], true);
     assert_eq!(shown["data"]["status"], "ok");
     asker.publish(&format!("{BASE}/request/groups"), false, "").await;
-    let later = asker.hear_json(&format!("{BASE}/response/groups"), |_| true).await;
-    assert_eq!(later["error"]["code"], "not_supported");
+    let groups = asker.hear_json(&format!("{BASE}/response/groups"), |_| true).await;
+    let groups = groups["data"]["groups"].as_array().expect("a list").clone();
+    assert_eq!((groups.len(), &groups[0]["id"]), (1, &json!("group_lamps")));
+    assert_eq!(groups[0]["members"], json!(["dlt645_000000004711"]));
     edge.stop().await;
 }
 
@@ -750,6 +765,46 @@ async fn a_removed_device_leaves_nothing_behind() {
     let left: Vec<String> =
         late.all().into_iter().map(|(topic, _)| topic).filter(|topic| topic.contains("dlt645_")).collect();
     assert!(left.is_empty(), "{left:?}");
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_is_announced_like_a_relay_without_a_line_and_leaves_nothing_behind() {
+    let port = free_port();
+    let _broker = Mosquitto::start(port, None).await;
+    let mut house = House::new();
+    house.show(&lamp("dlt645_000000004711"));
+    let edge = Edge::start(house.door(), at(port));
+    let listener = Listener::on(port, "#").await;
+    health(&house.door(), "good").await;
+    let mut group = group(&["dlt645_000000004711"]);
+    house.show(&group);
+    house.tell(&group.id, Body::Device { change: Change::Added, device: Arc::new(group.clone()) });
+    let config = listener.hear_json(&config_topic(&group), |_| true).await;
+    let availability = topic(&group, "availability");
+    assert_eq!(
+        config["cmps"]["relay"],
+        json!({
+            "p": "switch", "uniq_id": "plugline_group_lamps_relay", "name": null, "dev_cla": "outlet",
+            "cmd_t": topic(&group, "set"), "stat_t": topic(&group, "relay"),
+            "avty": [{ "t": format!("{BASE}/status") }, { "t": availability }], "avty_mode": "all",
+        })
+    );
+    assert_eq!(config["dev"]["name"], "Lamps");
+    assert!(config["dev"].get("sn").is_none(), "it has no address");
+    listener.hear(&availability, "online").await;
+    listener.hear(&topic(&group, "relay"), "OFF").await;
+    house.switch(&mut group, true);
+    listener.hear(&topic(&group, "relay"), "ON").await;
+    listener.publish(&topic(&group, "set"), false, "TOGGLE").await;
+    assert_eq!(house.accept().await.device, group.id);
+    house.keeper.hide_device(&group.id);
+    house.tell(&group.id, Body::Device { change: Change::Removed, device: Arc::new(group.clone()) });
+    listener.hear(&topic(&group, "reading"), "").await;
+    let late = Listener::on(port, "#").await;
+    late.find(|p| plain(p).0 == format!("{BASE}/gateway")).await;
+    let left = late.all().into_iter().filter(|(topic, _)| topic.contains("group_lamps"));
+    assert_eq!(left.collect::<Vec<_>>(), []);
     edge.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plugline::device::{LineName, OptionRow};
+use plugline::device::{Device, DeviceId, LineName, OptionRow};
 use plugline::hub::command::{Action, Command};
 use plugline::hub::feed::{Body, GatewayEvent};
 use plugline::hub::joining::JoiningWindow;
@@ -74,9 +74,22 @@ fn window() -> JoiningWindow {
     }
 }
 
+fn group(name: &str, members: &[DeviceId]) -> Arc<Device> {
+    let like = device("group_kitchen", name);
+    Arc::new(Device {
+        line: None,
+        dialect: "group".into(),
+        measured: Arc::new([]),
+        last_seen_unix_ms: None,
+        last_reading: None,
+        members: Some(members.into()),
+        ..(*like).clone()
+    })
+}
+
 fn taken() -> Arc<Command> {
     let mut taken = command(Action::Switch { on: true });
-    taken.device = plugline::device::DeviceId::parse(DEVICE).expect("an id");
+    taken.device = DeviceId::parse(DEVICE).expect("an id");
     Arc::new(taken)
 }
 
@@ -125,6 +138,7 @@ async fn every_example_of_the_specification_answers_what_stands_there() {
             let answer = match envelope.request {
                 Request::Command(_) => Given::from(taken()),
                 Request::OpenJoining { line: Some(line), .. } => Given::Joining(line, Arc::new(window())),
+                Request::AddGroup { name, members } => Given::Device(group(&name, &members)),
                 _ => Given::Nothing,
             };
             envelope.answer.send(Ok(answer)).expect("somebody waits");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plugline::device::{DeviceId, LineName, OptionValue};
+use plugline::device::{Device, DeviceId, LineName, OptionValue};
 use plugline::hub::joining::JoiningWindow;
 use plugline::hub::{Given, LineHealth, Refused, Request};
 use plugline::line::BadAddress;
@@ -176,4 +176,55 @@ async fn a_replayed_command_says_so() {
     let path = "POST /v1/devices/dlt645_1/commands";
     let (reply, _) = ask(&mut lab, path, r#"{"command":"read"}"#, Ok(given)).await;
     assert_eq!((reply.status, reply.header("idempotency-replayed")), (202, Some("true")));
+}
+
+#[tokio::test]
+async fn a_group_is_made_changed_and_removed_and_no_other_device_is_one() {
+    let mut lab = Lab::new().await;
+    let kettle = device("dlt645_1", "Kettle");
+    let group = || {
+        let members = Some([kettle.id.clone()].into());
+        Arc::new(Device { line: None, members, ..(*device("group_all", "All")).clone() })
+    };
+    let given = || Ok(Given::Device(group()));
+    let body = r#"{"name":"All","members":["dlt645_1"]}"#;
+    let (reply, request) = ask(&mut lab, "POST /v1/groups", body, given()).await;
+    assert_eq!((reply.status, reply.header("location")), (201, Some("/v1/groups/group_all")));
+    assert_eq!(request, Request::AddGroup { name: "All".into(), members: vec![kettle.id.clone()] });
+    lab.keeper.show_device(Arc::clone(&kettle));
+    lab.keeper.show_device(group());
+    let listed = lab.get("/v1/groups").await.json();
+    assert_eq!(
+        (listed["groups"].as_array().map(Vec::len), &listed["groups"][0]["id"]),
+        (Some(1), &json!("group_all"))
+    );
+    assert_eq!(lab.get("/v1/groups/group_all").await.json(), listed["groups"][0]);
+    let (reply, request) = ask(&mut lab, "PATCH /v1/groups/group_all", r#"{"members":[]}"#, given()).await;
+    assert_eq!(reply.status, 200);
+    assert!(
+        matches!(request, Request::ChangeGroup { name: None, members: Some(none), .. } if none.is_empty())
+    );
+    let (reply, request) = ask(&mut lab, "DELETE /v1/groups/group_all", "", Ok(Given::Nothing)).await;
+    assert_eq!((reply.status, request), (204, Request::RemoveGroup(group().id.clone())));
+    assert_eq!(lab.get("/v1/groups/dlt645_1").await.problem().1, "unknown-group");
+    for (line, body, field) in [
+        ("POST /v1/groups", r#"{"name":"x"}"#, "members"),
+        ("POST /v1/groups", r#"{"members":[]}"#, "name"),
+        ("POST /v1/groups", r#"{"name":"x","members":["A b"]}"#, "members"),
+        ("PATCH /v1/groups/group_all", r"{}", "name"),
+        ("PATCH /v1/groups/group_all", r#"{"devices":[]}"#, "devices"),
+    ] {
+        let reply = lab.ask(&format!("{line} HTTP/1.1\r\nContent-Type: application/json\r\n"), body).await;
+        assert_eq!((reply.status, &reply.json()["field"]), (422, &json!(field)), "{body}");
+    }
+    let refusals = [
+        (Refused::BadMembers { what: "x".into() }, 422, "wrong-field"),
+        (Refused::TooManyGroups { limit: 64 }, 409, "too-many-groups"),
+        (Refused::EmptyGroup(kettle.id.clone()), 409, "empty-group"),
+        (Refused::IsGroup(kettle.id.clone()), 422, "not-supported"),
+    ];
+    for (refused, status, name) in refusals {
+        let (reply, _) = ask(&mut lab, "POST /v1/groups", body, Err(refused)).await;
+        assert_eq!((reply.problem().0, reply.problem().1.as_str()), (status, name));
+    }
 }
