@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 mod dialects;
+pub mod edit;
 mod file;
 mod http;
 mod place;

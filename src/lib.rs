@@ -16,7 +16,7 @@
 //! | [`door`] | the two doors between the hub and everybody else |
 //! | [`port`] | bytes in and out of serial ports, near and over TCP; recordings of them |
 //! | [`log`], [`store`], [`disk`] | the event log, the registry in sled, the thread that runs both |
-//! | [`upkeep`] | the gateway's own affairs: counts, the last lines of its log |
+//! | [`upkeep`] | the gateway's own affairs: counts, the last lines of its log, configuration and restart |
 //! | [`mqtt`], [`http`] | the edges |
 //! | [`run`] | all of it put together; the event loop and the only clock |
 //! | [`cli`] | the command line, one file per verb |

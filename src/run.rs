@@ -24,7 +24,7 @@ use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
 use crate::port::recorder::{self, Written};
 use crate::port::{Outlet, Port};
-use crate::upkeep::Upkeep;
+use crate::upkeep::{Configuration, Next, Upkeep};
 use crate::{http, mqtt};
 use event_loop::EventLoop;
 
@@ -103,17 +103,65 @@ pub struct Addresses {
 /// Runs the gateway until `stop` is over. `ready` is told the addresses once everything listens.
 ///
 /// # Errors
-/// When the state folder or the HTTP listener cannot be used at the start. Later trouble is no error: it is logged,
-/// shown in health and retried.
+/// As [`keep`].
 pub async fn run(
     config: Config,
     ready: oneshot::Sender<Addresses>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    keep(Configuration::made(config.clone()), config, ready, stop).await
+}
+
+/// Runs the gateway until `stop` is over, through all restarts that are asked for meanwhile; `config` is what
+/// `configuration` reads as now. The port of the HTTP API stays open throughout: who connects while the gateway
+/// starts anew waits for it.
+///
+/// # Errors
+/// When the state folder or the HTTP listener cannot be used at a start. Later trouble is no error: it is logged,
+/// shown in health and retried.
+pub async fn keep(
+    configuration: Configuration,
+    mut config: Config,
+    ready: oneshot::Sender<Addresses>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (mut upkeep, mut restarts) = Upkeep::new(configuration);
+    let mut listener = Some(listen(config.http_listen)?);
+    let mut ready = Some(ready);
+    tokio::pin!(stop);
+    loop {
+        upkeep.listen = Some(config.http_listen);
+        upkeep.state = Some(config.store_dir.clone());
+        let served = listener.as_ref().map(std::net::TcpListener::try_clone).transpose()?;
+        let served = served.context("the HTTP listener was let go before the end")?;
+        let asked = async {
+            tokio::select! {
+                // Nobody is to wait for a gateway that does not come back.
+                () = &mut stop => {
+                    listener = None;
+                    None
+                }
+                next = restarts.recv() => next,
+            }
+        };
+        let Some(next) = once(&config, (served, &upkeep), ready.take(), asked).await? else { return Ok(()) };
+        tracing::info!("starting anew");
+        config = next.config;
+        listener = next.listener.or(listener);
+    }
+}
+
+/// One life, from start to end. Gives what ended it.
+async fn once(
+    config: &Config,
+    (listener, upkeep): (std::net::TcpListener, &Upkeep),
+    ready: Option<oneshot::Sender<Addresses>>,
+    end: impl Future<Output = Option<Next>>,
+) -> anyhow::Result<Option<Next>> {
     let clock = Clock::new(config.speed);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).context("the system gives no randomness")?;
-    let listener = listen(config.http_listen).await?;
+    let listener = served(listener).context("the HTTP listener")?;
     let http = listener.local_addr().context("the HTTP listener")?;
     let started = disk::start(&config.store_dir, disk::Options::default(), seed, clock.now().unix_ms)
         .with_context(|| format!("state folder {}", config.store_dir.display()))?;
@@ -131,6 +179,7 @@ pub async fn run(
         keeper.restore_days(config.site.clone(), days, checkpoint).context("the event log")?;
         reports.iter().for_each(|report| tracing::warn!("{report}"));
         let mut event_loop = EventLoop::new(clock, hub, keeper, (disk, done), port_inbox);
+        event_loop.meters = Arc::clone(&upkeep.meters);
         event_loop.begin(gap, &reports);
         (event_loop, door)
     };
@@ -143,17 +192,14 @@ pub async fn run(
     }
     let (stop_edges, stopped) = watch::channel(false);
     let started_unix_ms = event_loop.clock.now().unix_ms;
-    let upkeep = Upkeep { state: Some(config.store_dir.clone()), ..Upkeep::of_this_process() };
-    event_loop.meters = Arc::clone(&upkeep.meters);
-    let (mut edges, broker) = start_edges(
-        &config,
-        listener,
-        &door,
-        Running { stopped, started_unix_ms, seed: number(&seed, 8), upkeep },
-    );
+    let running = Running { stopped, started_unix_ms, seed: number(&seed, 8), upkeep: upkeep.clone() };
+    let (mut edges, broker) = start_edges(config, listener, &door, running);
     write_cli_file(&config.store_dir, http)?;
-    tokio::spawn(announce(ready, http, broker));
-    event_loop.turn_until(stop).await;
+    if let Some(ready) = ready {
+        tokio::spawn(announce(ready, http, broker));
+    }
+    let mut ended_by = None;
+    event_loop.turn_until(async { ended_by = end.await }).await;
     tracing::info!("stopping");
     event_loop.say_stopping();
     stop_edges.send_replace(true);
@@ -169,7 +215,7 @@ pub async fn run(
         // Its thread is over, or hangs on its disk; both are good-byes.
         let _ = tokio::time::timeout(STOP_MAX, written).await;
     }
-    Ok(())
+    Ok(ended_by)
 }
 
 /// Starts to record a line, if it is to be. A recording that cannot be made stops nothing else.
@@ -239,10 +285,15 @@ async fn announce(
     let _ = ready.send(Addresses { http, mqtt });
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+fn listen(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    std::net::TcpListener::bind(address).with_context(|| {
         format!("http.listen = \"{address}\": cannot listen there; choose another port or end the program that has it")
     })
+}
+
+fn served(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// Events behind the checkpoint: what the registry on disk does not know yet.

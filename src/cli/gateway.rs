@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::cli::ConfigFile;
 use crate::config::{Config, ConfigError};
 use crate::run::Addresses;
+use crate::upkeep::Configuration;
 
 /// Where the configuration is looked for when nobody says.
 const PLACES: [&str; 2] = ["./plugline.toml", "/etc/plugline/plugline.toml"];
@@ -46,10 +47,14 @@ pub fn load(file: &ConfigFile) -> anyhow::Result<(PathBuf, Config)> {
 /// # Errors
 /// [`ConfigError`].
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, environment(), &|path| std::fs::read_to_string(path))
+}
+
+/// The variables of this process.
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
     // Anybody's variables may hold bytes that are no text; what is damaged in one of ours is refused where it is used.
     let lossy = |text: OsString| text.to_string_lossy().into_owned();
-    let environment = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
-    Config::parse(text, environment, &|path| std::fs::read_to_string(path))
+    std::env::vars_os().map(move |(name, value)| (lossy(name), lossy(value)))
 }
 
 /// Runs the gateway until SIGINT or SIGTERM.
@@ -57,14 +62,16 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
 /// # Errors
 /// As [`load`] and [`crate::run::run`].
 pub async fn run(file: &ConfigFile) -> anyhow::Result<ExitCode> {
-    let (path, config) = load(file)?;
+    let (path, text) = find(file.config.as_deref())?;
+    let config = parse(&text).with_context(|| path.display().to_string())?;
+    let configuration = Configuration::of_file(path.clone(), text, environment());
     let (ready, up) = oneshot::channel::<Addresses>();
     tokio::spawn(async move {
         if let Ok(addresses) = up.await {
             tracing::info!(config = %path.display(), http = %addresses.http, mqtt = %addresses.mqtt, "running");
         }
     });
-    crate::run::run(config, ready, told_to_stop()?).await?;
+    crate::run::keep(configuration, config, ready, told_to_stop()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 

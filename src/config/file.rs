@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Prefix of environment variables that override keys: `PLUGLINE__HTTP__LISTEN`.
-const ENV_PREFIX: &str = "PLUGLINE__";
+pub(super) const ENV_PREFIX: &str = "PLUGLINE__";
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]

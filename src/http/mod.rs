@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 pub mod ask;
 mod commands;
+mod configuration;
 mod connection;
 pub mod cursor;
 mod devices;

@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::limits::limit;
 use super::problem::{self, Problem};
 use super::{
-    App, SNAPSHOT, commands, devices, energy, events, groups, health, joining, log, manage, metrics, page,
-    question, readings,
+    App, SNAPSHOT, commands, configuration, devices, energy, events, groups, health, joining, log, manage,
+    metrics, page, question, readings,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -33,6 +33,7 @@ const OPEN: Need = Need::Nothing;
 const READ: Need = Need::Scope(Scope::Read);
 const SWITCH: Need = Need::Scope(Scope::Switch);
 const MANAGE: Need = Need::Scope(Scope::Manage);
+const ADMIN: Need = Need::Scope(Scope::Admin);
 
 /// What is told of a route.
 #[derive(Clone, Debug)]
@@ -170,7 +171,18 @@ fn feed<S: Source + Commands>() -> Vec<Row<S>> {
 }
 
 fn upkeep<S: Source + Commands>() -> Vec<Row<S>> {
-    vec![get("/v1/log", MANAGE, "the last lines of the log; ?after=N&wait=S", log::show::<S>)]
+    vec![
+        get("/v1/log", MANAGE, "the last lines of the log; ?after=N&wait=S", log::show::<S>),
+        get("/v1/config", ADMIN, "what the gateway was told", configuration::show::<S>),
+        patch("/v1/config", ADMIN, "change its file", configuration::change::<S>)
+            .body(r#"{"site":{"timezone":"Europe/Paris"}}"#),
+        post(
+            "/v1/restart",
+            ADMIN,
+            "start anew with the configuration read again",
+            configuration::restart::<S>,
+        ),
+    ]
 }
 
 fn about<S: Source + Commands>() -> Vec<Row<S>> {

@@ -1,13 +1,20 @@
-//! What keeps the gateway itself in order, beside its lines: counts for whoever watches it, and the last lines of
-//! its log. One handle for the edges; it outlives a restart within the process. Refuses to know devices and events.
+//! What keeps the gateway itself in order, beside its lines: counts for whoever watches it, the last lines of its
+//! log, its configuration, its restart. One handle for the edges; it outlives a restart within the process. Refuses to know devices and events.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+
+pub mod configuration;
 pub mod logbook;
 pub mod meters;
 pub mod process;
 
+pub use configuration::{Configuration, Trouble};
 pub use logbook::Logbook;
 pub use meters::Meters;
 
@@ -20,13 +27,50 @@ pub struct Upkeep {
     pub logbook: Logbook,
     /// The folder with registry and feed; `None` where there is none to look into.
     pub state: Option<PathBuf>,
+    /// What the gateway was told.
+    pub configuration: Arc<Configuration>,
+    /// Where the HTTP API is told to listen.
+    pub listen: Option<SocketAddr>,
+    restarts: Option<mpsc::Sender<Next>>,
+}
+
+/// With what the gateway starts anew.
+#[derive(Debug)]
+pub struct Next {
+    /// Its configuration.
+    pub config: Config,
+    /// Where it listens from now on, when that is elsewhere than before.
+    pub listener: Option<TcpListener>,
 }
 
 impl Upkeep {
-    /// One that shows the log of this process.
+    /// One that shows the log of this process, and where it asks for a restart.
     #[must_use]
-    pub fn of_this_process() -> Self {
-        Self { logbook: logbook::of_this_process().clone(), ..Self::default() }
+    pub fn new(configuration: Configuration) -> (Self, mpsc::Receiver<Next>) {
+        let (restarts, asked) = mpsc::channel(1);
+        let upkeep = Self {
+            logbook: logbook::of_this_process().clone(),
+            configuration: Arc::new(configuration),
+            restarts: Some(restarts),
+            ..Self::default()
+        };
+        (upkeep, asked)
+    }
+
+    /// Asks for a restart with the configuration read again. What would keep the gateway from starting is looked for
+    /// before anything stops. Blocks while it reads.
+    ///
+    /// # Errors
+    /// [`Trouble`], and nothing happens.
+    pub fn restart(&self) -> Result<(), Trouble> {
+        let Some(restarts) = &self.restarts else { return Err(Trouble::NoFile) };
+        let config = self.configuration.reload()?;
+        let address = config.http_listen;
+        let elsewhere = (self.listen != Some(address)).then(|| TcpListener::bind(address)).transpose();
+        let listener = elsewhere.map_err(|error| Trouble::Address { address, error })?;
+        // When it is full, one was asked for already.
+        let _ = restarts.try_send(Next { config, listener });
+        Ok(())
     }
 
     /// Bytes of the registry's database on disk, as far as it can be looked at.

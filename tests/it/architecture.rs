@@ -119,6 +119,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tokio_serial", &["port"]),
     ("plugline_simulator", &["cli"]),
     ("toml", &["config"]),
+    ("toml_edit", &["config::edit"]),
     ("prometheus", &["http::metrics"]),
 ];
 

@@ -25,4 +25,5 @@ mod ports;
 mod requirements;
 mod rig;
 mod switching;
+mod upkeep;
 mod vectors;
