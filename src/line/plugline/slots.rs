@@ -7,9 +7,11 @@
 use plugline_protocol::messages::SlotPlan;
 use plugline_protocol::timing::{BEACON_REPEAT_MS, BEACON_WINDOW_MS, LineRate, SLOTS_MAX, SUPERFRAME_MS};
 
-/// A BEACON that finds the line busy is tried again after this long, so many times in all.
-pub(super) const BEACON_STEP_MS: u32 = 200;
-pub(super) const BEACON_TRIES: u8 = 3;
+/// A BEACON that finds the line busy is tried again after this long, so many times in all. On a line full of sockets that
+/// lost their BEACON the only rest is the one behind each frame, which is the gateway's own (4.3): of so many tries one
+/// falls into it, and the sockets are back in their slots.
+pub(super) const BEACON_STEP_MS: u32 = 25;
+pub(super) const BEACON_TRIES: u8 = 17;
 /// The last slot ends this long before the superframe: what it carries can still stand in the next BEACON.
 const TAIL_MS: u32 = 500;
 /// Slots that lie together and are given one after the other.

@@ -16,6 +16,8 @@ use crate::device::{Moment, Now};
 
 /// A BEACON is with the modem this long before its time.
 const LEAD: Duration = Duration::from_millis(250);
+/// One that is made anew is with the modem this long after it was written: at 115,200 baud, and a little.
+const PORT_US: u64 = 12_000;
 /// It starts no later than this after its time, so that the clocks that follow it stay within the guard.
 const JITTER_US: u64 = 1_000;
 const HALVES: u64 = 2;
@@ -165,6 +167,19 @@ impl Plugline {
         self.beat.next = self.beat.next.map(|next| next.max(passed) + 1);
     }
 
+    /// Goes on to the next try that the modem can still keep; `false` when this half has none left.
+    fn try_beacon_again(&mut self, now: Moment) -> bool {
+        let soonest = self.host.clock.at(now).wrapping_add(PORT_US);
+        while self.beat.tries + 1 < BEACON_TRIES {
+            self.beat.tries += 1;
+            let start = self.beat.next.and_then(|half| self.beacon_start(half));
+            if start.is_some_and(|start| start.wrapping_sub(soonest).cast_signed() >= 0) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// A request ended; `true` if it was a BEACON.
     pub(super) fn beacon_ended(&mut self, number: u8, confirm: &Confirm, now: Now) -> bool {
         if self.beat.request != Some(number) {
@@ -172,7 +187,7 @@ impl Plugline {
         }
         self.beat.request = None;
         match confirm.result {
-            TxResult::Late if self.beat.tries + 1 < BEACON_TRIES => self.beat.tries += 1,
+            TxResult::Late if self.try_beacon_again(now.mono) => {}
             TxResult::Sent => self.next_beat(now.mono),
             _ => {
                 self.count("beacon_lost");
