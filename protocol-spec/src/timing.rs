@@ -28,9 +28,12 @@ pub const COMMAND_TRIES: u8 = 8;
 pub const BEACON_LOST_MS: u32 = 180_000;
 /// A superframe's length in CSMA mode differs by up to this share, at random.
 pub const CSMA_JITTER_PERCENT: u32 = 20;
+/// After each of its REPORTs in a row that nobody acknowledged a socket in CSMA mode waits twice as long, up to this many
+/// times: the sockets of a large house cannot all be heard each minute without slots.
+pub const CSMA_DOUBLINGS_MAX: u8 = 4;
 /// Unit of the back-off.
 pub const BACKOFF_UNIT_MS: u32 = 20;
-/// The first back-off is 0 … this many units, doubled at each try.
+/// The first back-off is 1 … this many units, doubled at each try. The gateway waits for none: it comes first.
 pub const BACKOFF_FIRST_UNITS: u32 = 4;
 /// And no more than this.
 pub const BACKOFF_MAX_UNITS: u32 = 64;
@@ -42,6 +45,10 @@ pub const POWER_UP_WAIT_MAX_MS: u32 = 30_000;
 pub const JOIN_INTERVAL_MIN_MS: u32 = 30_000;
 /// … to here, at random.
 pub const JOIN_INTERVAL_MAX_MS: u32 = 60_000;
+/// After so many JOIN-UPs the intervals are longer …
+pub const JOIN_EAGER: u8 = 12;
+/// … by this factor: nobody asks it in now, and the line is others'.
+pub const JOIN_SLOW_FACTOR: u32 = 2;
 /// The nonce of one joining attempt is kept this long; JOIN-UP is repeated with it, byte for byte.
 pub const JOIN_ATTEMPT_MS: u32 = 120_000;
 /// A joined socket whose first REPORT was not acknowledged within this time is unjoined again.

@@ -48,6 +48,16 @@ fn twenty_sockets_with_known_labels_join_within_minutes_and_report_each_minute()
 }
 
 #[test]
+fn a_hundred_and_eighty_sockets_that_ask_at_once_are_all_let_in_though_a_fifth_of_all_frames_is_lost() {
+    let text = "name = \"reach\"\nseed = 1\nsockets = 180\nothers = [\"desk\"]\nloss_percent = 20\n\
+                [wiring]\nphases = [\"L1\"]\ndeviation_db = 0\nother_phase_db = 0\nhidden_percent = 20\n";
+    let scenario = Scenario::parse(text).unwrap();
+    let lab = Lab::house_with(&scenario, 180);
+    assert_eq!(lab.devices.len(), 180);
+    assert!(lab.now() < 45 * MINUTE, "{:?}", lab.now());
+}
+
+#[test]
 fn a_bad_day_loses_no_minute_and_every_command_has_an_outcome() {
     let scenario = Scenario::parse(NOISY).unwrap().with_seed(3);
     // The fifth hangs on a filtered power strip, out of reach.

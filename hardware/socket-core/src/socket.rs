@@ -1,12 +1,9 @@
 //! The socket's verbs, and what goes on in it without anybody asking. What comes and goes is in the files beside.
 
-use plugline_protocol::messages::{Capabilities, JoinUp};
-use plugline_protocol::security::{self, Key};
-use plugline_protocol::timing::{
-    JOIN_ATTEMPT_MS, JOIN_COMMIT_MS, JOIN_INTERVAL_MAX_MS, JOIN_INTERVAL_MIN_MS, LineRate,
-    POWER_UP_WAIT_MAX_MS,
-};
-use plugline_protocol::{Eui64, MINOR_VERSION, NetworkId, ShortAddress};
+use plugline_protocol::messages::Capabilities;
+use plugline_protocol::security::Key;
+use plugline_protocol::timing::{JOIN_COMMIT_MS, LineRate, POWER_UP_WAIT_MAX_MS};
+use plugline_protocol::{Eui64, NetworkId, ShortAddress};
 
 use crate::clock::{Clock, Minutes};
 use crate::counts::Counts;
@@ -21,14 +18,13 @@ use crate::time::{Alarm, LAST_US, ms};
 use crate::{Board, Led, Limits, Options, Sample, Transmit, Transmitted};
 
 mod command;
+mod joining;
 mod memory;
 mod receive;
 mod report;
 
 use report::{News, Reports};
 
-/// A JOIN-UP is not begun with a nonce that would be too old for its answer.
-const JOIN_ANSWER_MS: u32 = 2_000;
 /// Answers that need a counter want it without a wait for the board: the ceiling is raised this much ahead of need.
 const CEILING_AHEAD: u32 = 64;
 
@@ -124,6 +120,8 @@ pub struct Socket<B> {
     attempt: Option<Attempt>,
     /// The next JOIN-UP.
     join: Alarm,
+    /// How often it asked since somebody had his hand on it.
+    asked: u8,
     /// A place that nobody confirmed is given up.
     commit: Alarm,
     /// The light is normal again.
@@ -168,6 +166,7 @@ impl<B: Board> Socket<B> {
             hold_us: now_us,
             attempt: None,
             join: Alarm::OFF,
+            asked: 0,
             commit: Alarm::OFF,
             identify: Alarm::OFF,
             leave: Alarm::OFF,
@@ -415,30 +414,6 @@ impl<B: Board> Socket<B> {
         self.outbox.settle(now_us, &mut self.random);
     }
 
-    fn ask_to_join(&mut self) {
-        if !self.join.is_due(self.now_us) || self.fault || self.outbox.is_on_air(Lane::Listen) {
-            return;
-        }
-        let now_us = self.now_us;
-        let life_us = ms(JOIN_ATTEMPT_MS - JOIN_ANSWER_MS);
-        self.attempt.take_if(|attempt| now_us.saturating_sub(attempt.since_us) >= life_us);
-        let draws = &mut self.draws;
-        let Attempt { nonce, .. } =
-            *self.attempt.get_or_insert_with(|| Attempt { nonce: draws.nonce(), since_us: now_us });
-        let Factory { eui, hardware, capabilities, .. } = self.factory;
-        let up = JoinUp { eui, minor: MINOR_VERSION, capabilities, hardware, nonce };
-        let install = &self.factory.install_key;
-        let made = self.outbox.fill(Lane::Listen, self.factory.crc, |out| {
-            security::ask_to_join(install, plugline_protocol::frame::Options::default(), &up, out)
-        });
-        if made {
-            self.outbox.contend(now_us, false);
-        }
-        let interval_ms =
-            JOIN_INTERVAL_MIN_MS + self.random.up_to(JOIN_INTERVAL_MAX_MS - JOIN_INTERVAL_MIN_MS);
-        self.join = Alarm::at(now_us + ms(interval_ms));
-    }
-
     /// Forgets network and keys, and asks to be let in again.
     fn leave(&mut self) {
         self.settings.place = None;
@@ -446,7 +421,7 @@ impl<B: Board> Socket<B> {
         self.outbox.stop_unasked();
         self.reports.stop();
         self.clock.forget();
-        self.join = Alarm::at(self.now_us);
+        self.ask_soon();
         self.save();
     }
 
@@ -454,6 +429,9 @@ impl<B: Board> Socket<B> {
         match touch {
             Some(Touch::Leave) if self.settings.place.is_some() => self.leave(),
             Some(Touch::Press) => {
+                if self.settings.place.is_none() {
+                    self.ask_soon();
+                }
                 let changed = self.factory.capabilities.relay && self.relay.press();
                 if changed {
                     self.store_energy();

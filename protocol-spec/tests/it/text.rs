@@ -141,10 +141,15 @@ fn the_numbers_of_the_text_are_those_of_the_code() {
         (timing::BACKOFF_UNIT_MS, timing::BACKOFF_FIRST_UNITS, timing::BACKOFF_MAX_UNITS),
         (20, 4, 64)
     );
-    says("timing.md", "units of 20 ms from 0 to *w* − 1");
+    says("timing.md", "units of 20 ms from 1 to *w*");
     says("timing.md", "*w* is 4 at the first try, twice as much at each further one, at most 64");
     assert_eq!((timing::BEACON_LOST_MS, timing::CSMA_JITTER_PERCENT), (180_000, 20));
     says("timing.md", "for 180 s MUST leave its slot: it reports every 60 s ± 20 %");
+    assert_eq!(timing::CSMA_DOUBLINGS_MAX, 4);
+    says(
+        "timing.md",
+        "that nobody acknowledged the next one is due in 2, 4, 8 and at last 16 minutes ± 20 %",
+    );
     assert_eq!((timing::REPORT_TRIES, timing::COMMAND_TRIES), (5, 8));
     says("timing.md", "at most five times in all");
     says("timing.md", "at most eight times in all");
@@ -156,6 +161,8 @@ fn the_numbers_of_the_text_are_those_of_the_code() {
     says("timing.md", "a random 0 … 30 s before its first frame");
     assert_eq!((timing::JOIN_INTERVAL_MIN_MS, timing::JOIN_INTERVAL_MAX_MS), (30_000, 60_000));
     says("join.md", "random intervals of 30 … 60 s");
+    assert_eq!((timing::JOIN_EAGER, timing::JOIN_SLOW_FACTOR), (12, 2));
+    says("join.md", "and of 1 … 2 minutes from the thirteenth on");
     assert_eq!((timing::JOIN_ATTEMPT_MS, timing::JOIN_COMMIT_MS), (120_000, 300_000));
     says("join.md", "each attempt of two minutes");
     says("join.md", "acknowledged within five minutes");

@@ -74,8 +74,7 @@ fn row(
 
 /// The shares of minutes that a full line brings into the feed, and how long a report is.
 fn readings(minutes: u32, report: &mut Report) {
-    // At this loss one may lose every acknowledgement of its first reports; a person types its label again.
-    let mut lab = house(&reach(MANY), MANY - 1);
+    let mut lab = house(&reach(MANY), MANY);
     let members = lab.joined();
     let joined = lab.now();
     lab.run_for(5 * MINUTE);
@@ -143,8 +142,7 @@ fn commands(count: usize, report: &mut Report) {
 /// Virtual seconds in a second of one core: 250 sockets of the firmware, the line, the modem and the whole gateway.
 fn speed(minutes: u32, report: &mut Report) {
     let scenario = Scenario::parse(BLOCK).expect("it comes with the program").with_sockets(SIMULATED);
-    // Some are out of reach of the modem.
-    let mut lab = house(&scenario, SIMULATED * 9 / 10);
+    let mut lab = house(&scenario, SIMULATED);
     let (joined, start) = (lab.joined(), Instant::now());
     lab.run_for(minutes * MINUTE);
     let times = f64::from(minutes) * 60.0 / start.elapsed().as_secs_f64();

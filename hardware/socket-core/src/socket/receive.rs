@@ -3,16 +3,13 @@
 
 use plugline_protocol::frame::{Frame, Kind, MAX_PAYLOAD, without_crc};
 use plugline_protocol::messages::Beacon;
-use plugline_protocol::security::{Channel, JoinError, OpenError, ShortKey, Verdict, accept_join};
-use plugline_protocol::timing::{JOIN_ATTEMPT_MS, JOIN_COMMIT_MS};
+use plugline_protocol::security::{Channel, OpenError, ShortKey, Verdict};
 
 use super::Socket;
-use super::report::News;
 use crate::Board;
 use crate::clock::Minutes;
 use crate::counts::count;
-use crate::place::Place;
-use crate::time::{Alarm, ms};
+use crate::time::ms;
 
 impl<B: Board> Socket<B> {
     pub(super) fn receive(&mut self, octets: &[u8], received_us: u64) {
@@ -129,32 +126,6 @@ impl<B: Board> Socket<B> {
         } else if frame.counter_low() == Some(counter as u8) {
             count(&mut self.counts.forged);
         }
-    }
-
-    fn on_join_down(&mut self, frame: &Frame<'_>) {
-        let life_us = ms(JOIN_ATTEMPT_MS);
-        let now_us = self.now_us;
-        let young = self.attempt.filter(|attempt| now_us.saturating_sub(attempt.since_us) < life_us);
-        let Some(attempt) = young else { return count(&mut self.counts.ignored) };
-        let joined = match accept_join(&self.factory.install_key, self.factory.eui, attempt.nonce, frame) {
-            Ok(joined) => joined,
-            Err(JoinError::NotForUs) => return,
-            Err(JoinError::Forged) => return count(&mut self.counts.forged),
-            Err(JoinError::Malformed) => return count(&mut self.counts.malformed),
-        };
-        // What a former network chose is not known to this one.
-        let former = core::mem::take(&mut self.settings.options);
-        self.settings.place = Some(Place::granted(joined));
-        if !self.save() {
-            (self.settings.place, self.settings.options) = (None, former);
-            return;
-        }
-        self.attempt = None;
-        self.outbox.stop_unasked();
-        self.commit = Alarm::at(self.now_us + ms(JOIN_COMMIT_MS));
-        self.wants_sync = true;
-        self.tell(News::BOOTED);
-        self.plan_report();
     }
 }
 

@@ -3,7 +3,9 @@
 
 use plugline_protocol::messages::{Extensions, History, Report};
 use plugline_protocol::reading::{Flags, Reading};
-use plugline_protocol::timing::{CSMA_JITTER_PERCENT, LineRate, REPORT_TRIES, SUPERFRAME_MS};
+use plugline_protocol::timing::{
+    CSMA_DOUBLINGS_MAX, CSMA_JITTER_PERCENT, LineRate, REPORT_TRIES, SUPERFRAME_MS,
+};
 
 use super::Socket;
 use crate::Board;
@@ -12,8 +14,10 @@ use crate::time::{Alarm, ms};
 
 /// A pending socket whose REPORT nobody acknowledged makes the next one after this …
 const PENDING_AGAIN_MIN_MS: u32 = 5_000;
-/// … or up to this.
+/// … or up to this, twice as late for each one before …
 const PENDING_AGAIN_MAX_MS: u32 = 10_000;
+/// … up to 40 … 80 s: a line that is full because many join must not be kept full by them.
+const PENDING_DOUBLINGS_MAX: u8 = 3;
 
 /// What happened and was not acknowledged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub(super) struct Reports {
     /// A REPORT with ACK-REQUEST is to be made at this time.
     event: Alarm,
     asked: Option<Asked>,
+    /// REPORTs in a row that nobody acknowledged, since a BEACON was heard.
+    unheard: u8,
 }
 
 impl Reports {
@@ -86,6 +92,7 @@ impl Reports {
             countdown: 0,
             event: Alarm::OFF,
             asked: None,
+            unheard: 0,
         }
     }
 
@@ -175,7 +182,7 @@ impl<B: Board> Socket<B> {
         let slot = self.clock.slot(place.slot, self.now_us);
         let reports = &mut self.reports;
         if slot.is_set() {
-            reports.in_slot = true;
+            (reports.in_slot, reports.unheard) = (true, 0);
             reports.due = if reports.done || slot.us() < self.now_us { Alarm::OFF } else { slot };
         } else if reports.in_slot || !reports.due.is_set() {
             // All sockets lose a BEACON at once: they begin spread over a minute.
@@ -217,7 +224,9 @@ impl<B: Board> Socket<B> {
     fn report_by_listening(&mut self) {
         self.meter.sample_minute();
         let percent = 100 - CSMA_JITTER_PERCENT + self.random.up_to(2 * CSMA_JITTER_PERCENT);
-        let interval_ms = SUPERFRAME_MS / 100 * percent * u32::from(self.settings.options.interval_min);
+        let doubled = 1 << self.reports.unheard.min(CSMA_DOUBLINGS_MAX);
+        let minutes = u32::from(self.settings.options.interval_min).max(doubled);
+        let interval_ms = SUPERFRAME_MS / 100 * percent * minutes;
         self.reports.due = Alarm::at(self.now_us + ms(interval_ms));
         self.reports.event_at(self.now_us.max(self.hold_us));
     }
@@ -239,10 +248,14 @@ impl<B: Board> Socket<B> {
         }
         if asked.tries > 0 {
             self.outbox.contend(now_us.max(self.hold_us), true);
-        } else if self.commit.is_set() {
+            return;
+        }
+        let doublings = self.reports.unheard.min(PENDING_DOUBLINGS_MAX);
+        self.reports.unheard = self.reports.unheard.saturating_add(1);
+        if self.commit.is_set() {
             let wait_ms =
                 PENDING_AGAIN_MIN_MS + self.random.up_to(PENDING_AGAIN_MAX_MS - PENDING_AGAIN_MIN_MS);
-            self.reports.event_at(now_us + ms(wait_ms));
+            self.reports.event_at(now_us + ms(wait_ms << doublings));
         }
     }
 
@@ -250,6 +263,7 @@ impl<B: Board> Socket<B> {
     pub(super) fn acknowledged(&mut self) {
         let Some(asked) = self.reports.asked.take() else { return };
         self.outbox.stop_listening();
+        self.reports.unheard = 0;
         self.reports.news = self.reports.news.without(asked.told);
         self.commit();
     }
@@ -314,8 +328,10 @@ impl<B: Board> Socket<B> {
         self.settings.place.as_mut()?.counters.take()
     }
 
-    /// `received` of a BEACON, for this socket's slot.
+    /// `received` of a BEACON, for this socket's slot. A pending socket's may have been given to another one.
     pub(super) fn reports_arrived(&mut self) {
-        self.reports.arrived();
+        if !self.commit.is_set() {
+            self.reports.arrived();
+        }
     }
 }

@@ -67,13 +67,35 @@ fn the_minute_goes_on_by_its_own_clock_and_the_next_beacon_brings_the_slot_back(
     assert_eq!(told.history.deltas(), [None; 4], "minutes of another count are not told");
 }
 
+// [PLG-4.3-2] [PLG-4.3-3]
 #[test]
-fn nobody_who_answers_is_asked_five_times_and_not_more_each_minute() {
-    let (_, mut bench) = lost();
+fn nobody_who_answers_is_asked_five_times_each_time_and_more_and_more_seldom() {
+    let (mut gateway, mut bench) = lost();
     let first = bench.sent.len();
-    bench.run_for(20 * MINUTE);
-    let reports = bench.sent[first..].iter().filter(|sent| sent.kind() == Kind::Report).count();
-    assert!((5 * 16..=5 * 26).contains(&reports), "{reports}");
+    bench.run_for(120 * MINUTE);
+    let mut rounds: Vec<u64> = Vec::new();
+    for sent in &bench.sent[first..] {
+        assert_eq!(sent.kind(), Kind::Report);
+        if rounds.last().is_none_or(|last| sent.start_us - last > 20 * SECOND) {
+            rounds.push(sent.start_us);
+        }
+    }
+    assert_eq!(bench.sent.len() - first, 5 * rounds.len());
+    let gaps: Vec<u64> = rounds.windows(2).map(|two| (two[1] - two[0]) / SECOND).collect();
+    for (gap, minutes) in gaps.iter().zip([1, 2, 4, 8, 16, 16, 16, 16]) {
+        assert!((47 * minutes..=73 * minutes).contains(gap), "{gaps:?}");
+    }
+    assert!(gaps.len() >= 7, "{gaps:?}");
+    // Whoever answers hears from it each minute again.
+    bench.pass_over();
+    let sent = bench.next_frame(20 * MINUTE).expect("it reports");
+    gateway.report(&sent);
+    let ack = gateway.ack(&sent);
+    bench.hear(&ack);
+    assert!(bench.next_frame(20 * MINUTE).is_some(), "this one was planned before");
+    let ack = gateway.ack(bench.sent.last().expect("it was just sent"));
+    bench.hear(&ack);
+    assert!(bench.next_frame(73 * SECOND).is_some());
 }
 
 #[test]
