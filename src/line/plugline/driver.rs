@@ -267,6 +267,8 @@ impl Line for Plugline {
         if let Some(member) = self.member_of_mut(eui) {
             member.leaving = true;
             member.patience = Default::default();
+            let short = member.own.identity.short;
+            self.proven(short);
             self.urgent = true;
         }
     }

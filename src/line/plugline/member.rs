@@ -179,6 +179,8 @@ pub(super) struct Member {
     pub(super) wanted: Behaviour,
     /// Its keys are on their way to disk in this record; until then it is not believed and not answered.
     pub(super) keeping: Option<u64>,
+    /// It has not shown yet that it knows of its place: it may give it up and ask to join again.
+    pub(super) unproven: bool,
     pub(super) heard: Option<Moment>,
     /// It was asked after a long silence and did not answer.
     pub(super) silent: bool,
@@ -204,6 +206,7 @@ impl Member {
             attached: false,
             wanted: Behaviour::default(),
             keeping: None,
+            unproven: false,
             heard: None,
             silent: false,
             minutes: None,

@@ -282,7 +282,8 @@ impl Gateway {
 
     /// Hears the REPORT that asks for a SYNC, and gives it.
     pub(crate) fn welcome(&mut self, bench: &mut Bench) {
-        while let Some(sent) = bench.next_frame(2 * MINUTE) {
+        // One that nobody acknowledged for long waits for up to 16 minutes.
+        while let Some(sent) = bench.next_frame(20 * MINUTE) {
             if sent.kind() == Kind::Report {
                 self.report(&sent);
                 let sync = Ask::Sync { group_counter: self.group_counter };

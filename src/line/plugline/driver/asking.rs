@@ -318,6 +318,7 @@ impl Plugline {
             Ok(answer) => {
                 self.recall(&job);
                 job.heard = true;
+                self.proven(job.short);
                 self.alive(job.short, now.mono);
                 if let Some(job) = self.ended(job, answer, None, now.mono) {
                     self.job = Some(job);
@@ -351,6 +352,7 @@ impl Plugline {
         if verdict != Verdict::Fresh {
             return;
         }
+        self.proven(short);
         let mut relay_on = None;
         if let (Form::Reading(raw), true) = (response.form, counter > newest) {
             let Some(member) = self.members.get_mut(&short) else { return };

@@ -152,6 +152,9 @@ impl Plugline {
         }
         // What was told before is not told again; what was overtaken is in the history of what overtook it.
         if verdict == Verdict::Fresh && counter > newest {
+            if !report.reading.flags.booted {
+                self.proven(short);
+            }
             self.tell_report(short, &report, number, now);
         }
     }

@@ -1,7 +1,8 @@
 //! How sockets come: labels, the open window, JOIN-UP answered, and the keys that hold from the first REPORT on.
 //!
 //! A socket's new keys stand beside the old ones until a genuine REPORT proves that it has them; then they are written
-//! to disk, then the socket is told so, and its install key is forgotten. `protocol-spec/join.md`.
+//! to disk, then the socket is told so. Its install key is forgotten when it has shown that it heard this: one that
+//! heard no acknowledgement gives its place up and asks again, and is let in again. `protocol-spec/join.md`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,8 +23,9 @@ use crate::line::{BadAddress, Failure, Happening, Outcome, Progress, Ticket};
 
 /// The window stays open for this long between two operations of the hub.
 const GRACE: Duration = Duration::from_secs(5);
-/// Key sets that wait for their first REPORT; the oldest goes.
-const PENDING_MAX: usize = 32;
+/// Key sets that wait for their first REPORT; the oldest goes. Only sockets whose label is known have one, so that it is
+/// as many as labels: a house whose sockets all ask at once loses none.
+const PENDING_MAX: usize = LABELS_MAX;
 /// Labels that were typed and not used.
 const LABELS_MAX: usize = 1024;
 /// A key set waits no longer than the socket does.
@@ -52,7 +54,7 @@ pub(super) fn parse_eui(text: &str) -> Result<Eui64, BadAddress> {
 /// What is known of sockets that are not in yet.
 #[derive(Debug, Default)]
 pub(super) struct Joining {
-    labels: BTreeMap<Eui64, Key>,
+    pub(super) labels: BTreeMap<Eui64, Key>,
     open: Option<(Option<Eui64>, Moment)>,
     pending: BTreeMap<Eui64, Pending>,
     /// The REPORTs that proved new keys, until these are on disk.
@@ -125,7 +127,8 @@ impl Plugline {
         ticket: Ticket,
         (until, now): (Moment, Moment),
     ) -> Result<(), (&'static str, String)> {
-        if let Some(eui) = only.filter(|eui| !self.joining.labels.contains_key(eui)) {
+        let settled = |eui: &Eui64| self.unproven(*eui) || !self.joining.labels.contains_key(eui);
+        if let Some(eui) = only.filter(settled) {
             if self.member_of(eui).is_some_and(|member| member.keeping.is_none()) {
                 self.outputs.happen(Happening::Progress { ticket, progress: Progress::Done });
                 return Ok(());
@@ -188,7 +191,7 @@ impl Plugline {
         let Ok(up) = JoinUp::parse(frame) else { return self.count("malformed") };
         let eui = up.eui;
         let name = spelled(eui);
-        let open = self.joining.is_open(eui, now.mono);
+        let open = self.joining.is_open(eui, now.mono) || self.unproven(eui);
         let genuine = self.joining.labels.get(&eui).map(|key| is_from_label(key, frame));
         match genuine {
             Some(true) if open => {}
@@ -366,8 +369,8 @@ impl Plugline {
         }
         let mut member = Member::new(own);
         (member.attached, member.wanted, member.heard) = (self.attached.contains(&eui), wanted, Some(now));
+        member.unproven = true;
         self.members.insert(member.own.identity.short, member);
-        self.joining.labels.remove(&eui);
         self.persist(now);
         let records = self.records;
         if let Some(member) = self.member_of_mut(eui) {
@@ -376,6 +379,19 @@ impl Plugline {
         // Acknowledged and told only when a crash cannot lose the keys any more.
         self.joining.proofs.push((frame.pdu().to_vec(), end_us));
         true
+    }
+
+    /// It was let in, and may not know it yet.
+    fn unproven(&self, eui: Eui64) -> bool {
+        self.member_of(eui).is_some_and(|member| member.unproven)
+    }
+
+    /// A socket has shown that it knows of its place: its install key is of no use any more.
+    pub(super) fn proven(&mut self, short: ShortAddress) {
+        let Some(member) = self.members.get_mut(&short).filter(|member| member.unproven) else { return };
+        member.unproven = false;
+        let eui = member.eui();
+        self.joining.labels.remove(&eui);
     }
 
     /// Records are on disk.

@@ -144,6 +144,48 @@ fn a_socket_that_was_reset_joins_again_with_its_code_and_its_total_goes_on() {
 
 // [PLG-7.4-2]
 #[test]
+fn a_socket_that_heard_no_acknowledgement_is_let_in_again_without_anybody() {
+    let mut bench = Bench::new();
+    let mut socket = Socket::new(EUI, install());
+    socket.flags.booted = true;
+    bench.join(&mut socket, Some(LABEL));
+    assert_eq!(bench.has_joined(), 1);
+    let first = socket.place().identity.short;
+    // It hears nothing for five minutes, gives its place up and asks again; nobody holds a window open any more.
+    bench.wait(5 * MINUTE);
+    bench.clear();
+    socket.nonce = [6; 8];
+    bench.join(&mut socket, None);
+    assert_ne!(socket.place().identity.short, first);
+    assert_eq!((bench.has_joined(), bench.noticed("joined_already")), (1, 0));
+    // It has heard that it is in: from now on its code is wanted.
+    socket.flags.booted = false;
+    let report = socket.report(bench.minute(), false, [None; 4]);
+    bench.hear(&report);
+    assert!(bench.line.joining.labels.is_empty());
+    bench.clear();
+    socket.nonce = [7; 8];
+    bench.hear(&socket.join_up());
+    bench.wait(ms(300));
+    assert_eq!((bench.of_kind(Kind::JoinDown).len(), bench.noticed("joined_already")), (0, 1));
+}
+
+#[test]
+fn the_answer_to_a_command_shows_that_a_socket_knows_of_its_place() {
+    let mut bench = Bench::new();
+    let mut socket = Socket::new(EUI, install());
+    (socket.flags.booted, socket.flags.sync) = (true, true);
+    bench.join(&mut socket, Some(LABEL));
+    assert_eq!(bench.line.joining.labels.len(), 1);
+    bench.wait(ms(300));
+    let sync = bench.of_kind(Kind::Command).remove(0);
+    let (counter, _) = socket.command(&sync.pdu);
+    bench.hear(&socket.answer(counter, Ended::Done));
+    assert!(bench.line.joining.labels.is_empty());
+}
+
+// [PLG-7.4-2]
+#[test]
 fn the_old_keys_count_until_the_new_ones_are_proven() {
     let (mut bench, mut socket) = Bench::joined();
     link(&mut bench);
