@@ -84,7 +84,8 @@ const BAR = { width: 20, gap: 6, height: 120 };
 const weekday = new Intl.DateTimeFormat('en-GB', { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' });
 
 /** A bar for each day; the table behind it is for screen readers. */
-export function EnergyBars({ days }) {
+export function EnergyBars({ days: all }) {
+  const days = innerWidth < 560 ? all.slice(-14) : all;
   const most = Math.max(...days.map((one) => one.energy_kwh || 0), 0.001);
   const width = days.length * (BAR.width + BAR.gap);
   const name = (one) => weekday.format(new Date(`${one.date}T00:00:00Z`));
@@ -100,7 +101,7 @@ export function EnergyBars({ days }) {
         ${((days.length - 1 - index) % 7 === 0) && html`<text x=${x + BAR.width / 2} y=${BAR.height + 15} text-anchor="middle">${one.date.slice(8)}.</text>`}</g>`;
   })}
     </svg>
-    <table class="sr"><caption>${t.energyDays}</caption><thead><tr><th>${t.day}</th><th>${t.energyUsed}</th></tr></thead>
-      <tbody>${days.map((one) => html`<tr><td>${name(one)}</td><td>${energy(one.energy_kwh || 0)} kWh${one.partial ? `, ${t.partial}` : ''}</td></tr>`)}</tbody></table>
+    <div class="sr"><table><caption>${t.energyDays}</caption><thead><tr><th>${t.day}</th><th>${t.energyUsed}</th></tr></thead>
+      <tbody>${days.map((one) => html`<tr><td>${name(one)}</td><td>${energy(one.energy_kwh || 0)} kWh${one.partial ? `, ${t.partial}` : ''}</td></tr>`)}</tbody></table></div>
   </figure>`;
 }

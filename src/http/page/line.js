@@ -20,24 +20,47 @@ const share = (device) => (device.expected ? Math.max(0, 1 - device.heard / devi
 const grade = (lost) => (lost === null ? 'unknown' : lost < 0.02 ? 'well' : lost < 0.15 ? 'fair' : 'poor');
 const nameOf = (id) => state.devices.get(id)?.name || id;
 
-/** The modem in the middle, sockets on rings by hops, links as thick as they are strong. A line is a star or a tree: nothing has to be computed but the places. */
-function Map_({ quality }) {
-  const rings = new globalThis.Map();
-  quality.devices.forEach((device) => { const hops = Math.min(device.hops || 0, 3); rings.set(hops, [...(rings.get(hops) || []), device]); });
-  const places = new globalThis.Map([['modem', [0, 0]]]);
-  const radius = (ring) => 118 + ring * 62;
-  [...rings].forEach(([ring, devices]) => devices.forEach((device, index) => {
-    const turn = (index / devices.length) * 2 * Math.PI - Math.PI / 2 + ring * 0.25;
-    places.set(device.device, [Math.cos(turn) * radius(ring) * 1.35, Math.sin(turn) * radius(ring)]);
-  }));
-  const at = (id) => places.get(id) || (state.devices.has(id) ? null : [0, 0]);
-  const links = quality.links?.length ? quality.links : quality.devices.filter((one) => one.heard).map((one) => ({ from: one.device, to: 'modem', snr_db: one.snr_db, seen: one.heard, told: false }));
+const LABELS_MAX = 40; // with more sockets than this, names stand in the tooltips alone
+
+/** Places on ellipses around the modem: those that it hears itself inside, those behind others further out beside them. */
+function places(devices, links, [rx, ry]) {
+  const above = new Map(links.filter(({ to }) => devices.some((one) => one.device === to)).map(({ from, to }) => [from, to]));
+  const near = devices.filter((one) => !above.has(one.device)).map((one) => one.device);
+  const turns = new Map(near.map((id, index) => [id, (index / near.length) * 2 * Math.PI - Math.PI / 2]));
+  const depth = new Map(near.map((id) => [id, 0]));
+  const kin = new Map();
+  const settle = (id, left) => {
+    if (turns.has(id) || !left) return;
+    const parent = above.get(id);
+    settle(parent, left - 1);
+    const order = kin.get(parent) || 0;
+    kin.set(parent, order + 1);
+    turns.set(id, (turns.get(parent) ?? 0) + [0.06, -0.06, 0.16, -0.16][order % 4]);
+    depth.set(id, (depth.get(parent) ?? 0) + 1);
+  };
+  devices.forEach((one) => settle(one.device, 4));
+  return new Map([...turns].map(([id, turn]) => { const far = 1 + 0.28 * Math.min(depth.get(id), 3); return [id, [Math.cos(turn) * rx * far, Math.sin(turn) * ry * far]]; }));
+}
+
+/** Where a name stands beside its dot: away from the modem. */
+const beside = ([x, y], ry) => (Math.abs(y) > ry * 0.93 ? { y: y < 0 ? -18 : 28, 'text-anchor': 'middle' } : { x: x < 0 ? -18 : 18, y: 5, 'text-anchor': x < 0 ? 'end' : 'start' });
+
+/** The modem in the middle; links are as thick as often they were heard, as dark as they are strong. */
+function WhoHears({ quality }) {
+  const narrow = innerWidth < 700;
+  const radii = narrow ? [118, 250] : [300, 165];
+  const { devices } = quality;
+  const told = quality.links?.length > 0;
+  const links = told ? quality.links : devices.filter((one) => one.heard).map((one) => ({ from: one.device, to: 'modem', snr_db: one.snr_db, seen: one.heard }));
+  const at = places(devices, told ? links : [], radii);
+  const place = (id) => at.get(id) || [0, 0];
   const most = Math.max(...links.map((one) => one.seen || 1), 1);
-  const outer = radius(Math.max(0, ...rings.keys())) + 50;
-  return html`<svg class="map" viewBox=${`${-outer * 1.5} ${-outer} ${outer * 3} ${outer * 2}`} role="img" aria-label=${t.mapWords(quality.devices.length, links.length)}>
-    ${links.map((one) => { const [a, b] = [at(one.from), at(one.to)]; return a && b && html`<line x1=${a[0]} y1=${a[1]} x2=${b[0]} y2=${b[1]} stroke-width=${1 + 4 * ((one.seen || 1) / most)} opacity=${one.snr_db === undefined ? 0.5 : Math.min(1, 0.25 + Math.max(0, one.snr_db) / 40)}><title>${nameOf(one.from)} → ${nameOf(one.to)}${one.snr_db === undefined ? '' : `, ${one.snr_db} dB`}</title></line>`; })}
+  const far = Math.max(1, ...[...at.values()].map(([x, y]) => Math.hypot(x / radii[0], y / radii[1])));
+  const [w, h] = [radii[0] * far + (narrow ? 118 : 150), radii[1] * far + 44];
+  return html`<svg class=${`map ${narrow ? 'narrow-map' : ''}`} viewBox=${`${-w} ${-h} ${2 * w} ${2 * h}`} role="img" aria-label=${t.mapWords(devices.length, links.length)}>
+    ${links.map((one) => { const [a, b] = [place(one.from), place(one.to)]; return html`<line x1=${a[0]} y1=${a[1]} x2=${b[0]} y2=${b[1]} stroke-width=${1 + 3 * ((one.seen || 1) / most)} opacity=${one.snr_db === undefined ? 0.5 : Math.min(1, 0.25 + Math.max(0, one.snr_db) / 40)}><title>${nameOf(one.from)} → ${nameOf(one.to)}${one.snr_db === undefined ? '' : `, ${one.snr_db} dB`}</title></line>`; })}
     <g class="hub"><circle r="27" /><path d="M-10 0h4l3-7 5 14 4-9 1 2h4" /></g>
-    ${quality.devices.map((device) => { const [x, y] = places.get(device.device); return html`<g class=${`node ${grade(share(device))}`} transform=${`translate(${x} ${y})`}><circle r="11" /><text y=${y < 0 ? -18 : 27} text-anchor="middle">${nameOf(device.device)}</text></g>`; })}
+    ${devices.map((device) => { const here = place(device.device); return html`<g class=${`node ${grade(share(device))}`} transform=${`translate(${here[0]} ${here[1]})`}><circle r="11" /><title>${nameOf(device.device)}</title>${devices.length <= LABELS_MAX && html`<text ...${beside(here, radii[1])}>${nameOf(device.device)}</text>`}</g>`; })}
   </svg>`;
 }
 
@@ -63,8 +86,8 @@ function Quality({ name }) {
   const { value, problem, again } = useLoaded(() => get(`v1/lines/${name}/quality?hours=24`), [name]);
   if (problem) return html`<section class="panel"><${Trouble} problem=${problem} again=${again} absent=${t.noQuality} help=${t.noQualityHelp} /></section>`;
   if (!value) return html`<${Busy} text=${t.starting} />`;
-  return html`<section class="panel"><header><h2>${t.hoursTitle}</h2><button class="mild" onClick=${again}>${t.retry}</button></header>${value.hours.length ? html`<${Hours} hours=${value.hours} />` : html`<p>${t.noHours}</p>`}</section>
-    <section class="panel"><header><h2>${t.whoHears}</h2></header>${value.devices.length ? html`<${Map_} quality=${value} />` : html`<p>${t.empty}</p>`}${!value.links?.length && html`<p class="hint">${t.noLinks}</p>`}</section>
+  return html`<section class="panel"><header><h2>${t.hoursTitle}</h2><button class="mild" onClick=${again}>${t.refresh}</button></header>${value.hours.length ? html`<${Hours} hours=${value.hours} />` : html`<p>${t.noHours}</p>`}</section>
+    <section class="panel"><header><h2>${t.whoHears}</h2></header>${value.devices.length ? html`<${WhoHears} quality=${value} />` : html`<p>${t.empty}</p>`}${!value.links?.length && html`<p class="hint">${t.noLinks}</p>`}</section>
     <section class="panel"><header><h2>${t.lossTitle}</h2></header>${value.devices.length ? html`<${Loss} devices=${value.devices} />` : html`<p>${t.noLoss}</p>`}</section>`;
 }
 

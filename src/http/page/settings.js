@@ -32,8 +32,16 @@ function Health() {
     ...Object.entries(health.parts || {}).filter(([name]) => name !== 'lines').map(([name, good]) => ({ name: t.healthParts[name] || name, good, detail: health.details?.[name] })),
     ...Object.entries(health.parts?.lines || {}).map(([name, line]) => ({ name: t.healthLine(name), good: line.port && line.modem !== false, detail: line.port ? (line.modem === false ? t.modemBad : line.modem ? t.modemGood : t.modemUnknown) : t.portBad(line.port_error || '') })),
   ];
-  return html`<${Loaded} title=${t.healthTitle} load=${() => get('healthz')} actions=${(again) => html`<button class="mild" onClick=${again}>${t.retry}</button>`}>${(health) => html`<p class=${health.status === 'ok' ? 'good' : 'error'}>${health.status === 'ok' ? t.healthGood : t.healthBad}</p>
+  return html`<${Loaded} title=${t.healthTitle} load=${() => get('healthz')} actions=${(again) => html`<button class="mild" onClick=${again}>${t.refresh}</button>`}>${(health) => html`<p class=${health.status === 'ok' ? 'good' : 'error'}>${health.status === 'ok' ? t.healthGood : t.healthBad}</p>
     <ul class="rows">${words(health).map((part) => html`<li><span class=${part.good ? 'good' : 'error'}><${Icon} name=${part.good ? 'check' : 'warn'} /></span><span class="grow">${part.name} ${part.good ? t.works : t.worksNot}${part.detail && html`<br /><span class="hint">${part.detail}</span>`}</span></li>`)}</ul>`}<//>`;
+}
+
+function Lines() {
+  const { gateway } = useStore();
+  const { value } = useLoaded(() => get('v1/lines').catch(() => null), []);
+  const known = new Map((value?.lines || []).map((one) => [one.line, one]));
+  const dialect = (name) => known.get(name)?.dialect || [...state.devices.values()].find((device) => device.line === name)?.dialect;
+  return html`<${Panel} title=${t.linesTitle}><ul class="rows">${Object.entries(gateway.lines).map(([name, line]) => html`<li><span class="grow"><b>${name}</b>${dialect(name) && dialect(name) !== name && ` · ${dialect(name)}`}<br /><span class="hint">${line.port ? (line.modem === false ? t.modemBad : line.modem ? t.modemGood : t.modemUnknown) : t.portBad(line.port_error || '')} · ${t.lastHeard(ago(line.last_heard, now()))}</span></span><a class="quiet-link" href="#/line" aria-label=${`${t.lineDetails}: ${name}`}>${t.lineDetails}</a></li>`)}</ul><//>`;
 }
 
 function Appearance() {
@@ -162,6 +170,6 @@ export function View() {
   const admin = may('admin');
   return html`<div class="head"><div><h1>${t.settingsTitle}</h1></div></div><div class="panels two">
     <div class="column"><${Gateway} /><${Health} />${admin && html`<${Loaded} title=${t.mqttTitle} load=${() => get('v1/config')}>${(config, again) => html`<${Mqtt} config=${config} again=${again} />`}<//>`}${may('manage') && html`<${Log} />`}</div>
-    <div class="column"><${Appearance} />${admin && html`<${Loaded} title=${t.tokensTitle} load=${() => get('v1/tokens')}>${({ tokens }, again) => html`<${Tokens} tokens=${tokens} again=${again} />`}<//>
+    <div class="column"><${Appearance} /><${Lines} />${admin && html`<${Loaded} title=${t.tokensTitle} load=${() => get('v1/tokens')}>${({ tokens }, again) => html`<${Tokens} tokens=${tokens} again=${again} />`}<//>
       <${Loaded} title=${t.auditTitle} load=${() => get(`v1/audit?limit=${AUDIT_SHOWN}`)}>${({ entries }) => html`<${Audit} entries=${entries} />`}<//><${Backup} />`}</div></div>`;
 }

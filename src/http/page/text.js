@@ -11,7 +11,7 @@ export const t = {
   // navigation
   main: 'Main', skip: 'Skip to content', sockets: 'Sockets', join: 'Join', line: 'Line', events: 'Events', settings: 'Settings',
   notFound: 'This page has no such view', toSockets: 'To the sockets', back: 'Back', close: 'Close', cancel: 'Cancel', save: 'Save',
-  retry: 'Try again', copy: 'Copy', copied: 'Copied', done: 'Done', next: 'Next', more: 'More',
+  retry: 'Try again', refresh: 'Refresh', copy: 'Copy', copied: 'Copied', done: 'Done', next: 'Next', more: 'More',
   // time
   seconds: (n) => `${n} s`, minutes: (n) => `${n} min`, hours: (n) => `${n} h`, days: (n) => `${n} days`,
   justNow: 'just now', ago: (span) => `${span} ago`, never: 'never',
@@ -137,7 +137,7 @@ export const t = {
   healthTitle: 'Health', healthGood: 'Everything works.', healthBad: 'Something does not work:', healthParts: { store: 'Registry', feed: 'Event log', broker: 'MQTT broker', log: 'Event log' }, healthLine: (line) => `Line ${line}`,
   works: 'works', worksNot: 'does not work',
   themeTitle: 'Appearance', themes: { auto: 'As the system', light: 'Light', dark: 'Dark' }, toDark: 'Dark appearance', toLight: 'Light appearance',
-  linesTitle: 'Lines', mqttTitle: 'MQTT', broker: 'Broker', brokerHelp: '“embedded” or an address such as mqtt://192.168.1.5:1883', mqttUser: 'User', passwordFile: 'Password file', base: 'Base of all topics', prefix: 'Prefix of Home Assistant', configFile: (file) => `Written into ${file}; comments there are kept.`, noConfigFile: 'The gateway runs without a configuration file: nothing can be saved.',
+  linesTitle: 'Lines', lineDetails: 'Quality', mqttTitle: 'MQTT', broker: 'Broker', brokerHelp: '“embedded” or an address such as mqtt://192.168.1.5:1883', mqttUser: 'User', passwordFile: 'Password file', base: 'Base of all topics', prefix: 'Prefix of Home Assistant', configFile: (file) => `Written into ${file}; comments there are kept.`, noConfigFile: 'The gateway runs without a configuration file: nothing can be saved.',
   restartNeeded: 'Saved. It counts after a restart.', restart: 'Restart the gateway', restartTitle: 'Restart the gateway?', restartText: 'It ends in order and is back within seconds. Sockets keep their state.', restarting: 'The gateway restarts',
   tokensTitle: 'Access tokens', tokensHelp: 'One for each program or person. A token is shown once, when it is made.', newToken: 'New token', scope: 'May', scopes: { read: 'read', switch: 'read and switch', manage: 'manage sockets', admin: 'everything' }, onlyFor: 'Only for', allSockets: 'all sockets', expires: 'Expires', expiry: { 0: 'never', 86400: 'in a day', 2592000: 'in 30 days', 31536000: 'in a year' },
   makeToken: 'Make the token', tokenOnce: 'Copy it now: it is not shown again.', rotate: 'Rotate', rotateHelp: 'The old one goes on working for a day.', lastUsed: (when) => `used ${when}`, neverUsed: 'never used', until: (when) => `until ${when}`, retires: (when) => `replaced, works until ${when}`, noTokens: 'No tokens yet.', removeToken: (name) => `Remove the token ${name}?`, removeTokenText: 'Whatever uses it is shut out at once.',
