@@ -65,7 +65,7 @@ async function aSwitchShowsTheLifeOfItsCommand() {
   assert.ok(sent >= 0 && turned > sent, `the knob moved before the line was asked: ${JSON.stringify(story)}`);
   assert.notEqual(story.at(-1)[0], before);
   await card(page, DESK).getByRole('switch').click();
-  await until(page, () => document.querySelector('.toast.good'));
+  await until(page, () => document.querySelector('.toast.heard'));
   await quiet(page);
 }
 
@@ -268,7 +268,7 @@ async function behindAPrefix() {
   await card(page, DESK).getByRole('switch').click();
   await card(page, DESK).locator('.life[data-state=confirmed]').waitFor();
   await card(page, DESK).getByRole('switch').click();
-  await until(page, () => document.querySelectorAll('.toast.good').length > 0);
+  await until(page, () => document.querySelectorAll('.toast.heard').length > 0);
   await quiet(page, strayed.filter((path) => path !== '/favicon.ico'));
 }
 

@@ -83,25 +83,38 @@ export function PowerChart({ points, words, long }) {
 const BAR = { width: 20, gap: 6, height: 120 };
 const weekday = new Intl.DateTimeFormat('en-GB', { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' });
 
+const DAYS_LEAST = 14;
+/** With days before the first one, so that a young house has thin bars too. */
+function padded(days) {
+  const all = [...days];
+  while (all.length < DAYS_LEAST) {
+    const before = new Date(`${all[0].date}T00:00:00Z`);
+    before.setUTCDate(before.getUTCDate() - 1);
+    all.unshift({ date: before.toISOString().slice(0, 10), none: true });
+  }
+  return all;
+}
+
 /** A bar for each day; the table behind it is for screen readers. */
 export function EnergyBars({ days: all }) {
-  const days = innerWidth < 560 ? all.slice(-14) : all;
+  const days = padded(innerWidth < 560 ? all.slice(-DAYS_LEAST) : all);
   const most = Math.max(...days.map((one) => one.energy_kwh || 0), 0.001);
   const width = days.length * (BAR.width + BAR.gap);
   const name = (one) => weekday.format(new Date(`${one.date}T00:00:00Z`));
+  const words = (one) => `${name(one)}: ${one.none ? t.noReading : `${energy(one.energy_kwh || 0)} kWh`}${one.energy_export_kwh ? `, ${energy(one.energy_export_kwh)} kWh ${t.exported}` : ''}${one.partial ? `, ${t.partial}` : ''}`;
   return html`<figure class="bars">
     <svg viewBox=${`0 0 ${width} ${BAR.height + 20}`} aria-hidden="true" preserveAspectRatio="xMinYMax meet">
       ${days.map((one, index) => {
-    const high = Math.max(2, ((one.energy_kwh || 0) / most) * BAR.height);
+    const high = Math.max(one.none ? 4 : 2, ((one.energy_kwh || 0) / most) * BAR.height);
     const x = index * (BAR.width + BAR.gap) + BAR.gap / 2;
     const last = index === days.length - 1;
-    return html`<g class=${`${one.partial ? 'partial' : ''} ${last ? 'last' : ''}`}><title>${name(one)}: ${energy(one.energy_kwh || 0)} kWh${one.partial ? `, ${t.partial}` : ''}</title>
+    return html`<g class=${`${one.none ? 'none' : ''} ${last ? 'last' : ''}`}><title>${words(one)}</title>
         <rect class="hit" x=${x - BAR.gap / 2} y="0" width=${BAR.width + BAR.gap} height=${BAR.height} />
         <rect class="bar-of" x=${x} y=${BAR.height - high} width=${BAR.width} height=${high} rx="5" />
         ${((days.length - 1 - index) % 7 === 0) && html`<text x=${x + BAR.width / 2} y=${BAR.height + 15} text-anchor="middle">${one.date.slice(8)}.</text>`}</g>`;
   })}
     </svg>
     <div class="sr"><table><caption>${t.energyDays}</caption><thead><tr><th>${t.day}</th><th>${t.energyUsed}</th></tr></thead>
-      <tbody>${days.map((one) => html`<tr><td>${name(one)}</td><td>${energy(one.energy_kwh || 0)} kWh${one.partial ? `, ${t.partial}` : ''}</td></tr>`)}</tbody></table></div>
+      <tbody>${days.filter((one) => !one.none).map((one) => html`<tr><td>${name(one)}</td><td>${words(one).split(': ')[1]}</td></tr>`)}</tbody></table></div>
   </figure>`;
 }

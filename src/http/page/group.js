@@ -13,20 +13,24 @@ function Members({ chosen, onChange }) {
 }
 
 /** What a command to the group came to for one member. */
-function Outcome({ of }) {
-  if (!of) return null;
-  return html`<span class=${`life ${of.state} ${['failed', 'expired'].includes(of.state) ? 'bad' : ''}`}><${Steps} of=${of} /> ${t.states[of.state] || of.state}</span>`;
+function Outcome({ part }) {
+  if (!part) return null;
+  // The member's own command is younger than what the group's said of it.
+  const of = state.commands.get(part.device)?.find((one) => one.id === part.command) || part;
+  const bad = ['failed', 'expired'].includes(of.state);
+  return html`<span class=${`life outcome ${of.state} ${bad ? 'bad' : ''}`}><${Steps} of=${of} /> ${bad && of.error ? t.why(of) : t.states[of.state] || of.state}</span>`;
 }
 
 export function Group({ device }) {
   const [asked, setAsked] = useState(null);
   const [chosen, setChosen] = useState(device.members || []);
   const last = lastSwitch(device.id);
+  const outcome = (member) => last?.members?.find((one) => one.device === member.id);
   const change = async () => { await patch(`v1/groups/${device.id}`, { members: chosen }); tell(t.saved, 'good'); setAsked(null); };
   const members = (device.members || []).map((id) => state.devices.get(id) || { id, name: id, state: {}, capabilities: [], online: false });
   return html`<section class="panel"><header><h2>${t.members}</h2>${may('manage') && html`<button class="mild" onClick=${() => { setChosen(device.members || []); setAsked('members'); }}>${t.changeGroup}</button>`}</header>
-    <ul class="rows">${members.map((member) => html`<li key=${member.id}><${Face} on=${member.state.relay} /><span class="grow"><a href=${link('socket', member.id)}>${member.name}</a><br /><${Note} device=${member} /></span>
-      <${Outcome} of=${last?.members?.find((one) => one.device === member.id)} />${member.capabilities.includes('relay') && html`<${Switch} device=${member} />`}</li>`)}</ul>
+    <ul class="rows">${members.map((member) => html`<li key=${member.id}><${Face} on=${member.state.relay} /><span class="grow"><a href=${link('socket', member.id)}>${member.name}</a><br />${outcome(member) ? html`<${Outcome} part=${outcome(member)} />` : html`<${Note} device=${member} />`}</span>
+      ${member.capabilities.includes('relay') && html`<${Switch} device=${member} />`}</li>`)}</ul>
     ${may('manage') && html`<div class="actions"><button class="danger" onClick=${() => setAsked('dissolve')}>${t.dissolve}</button></div>`}
     ${asked === 'members' && html`<${Dialog} title=${t.changeGroup} onClose=${() => setAsked(null)}><${Members} chosen=${chosen} onChange=${setChosen} /><footer><button onClick=${() => setAsked(null)}>${t.cancel}</button><button class="primary" disabled=${!chosen.length} onClick=${() => change().catch((problem) => tell(problem.message, 'bad'))}>${t.save}</button></footer><//>`}
     ${asked === 'dissolve' && html`<${Confirm} title=${t.dissolveTitle(device.name)} text=${t.dissolveText} go=${t.dissolve} onClose=${() => setAsked(null)} act=${async () => { await del(`v1/groups/${device.id}`); location.hash = '#/'; }} />`}

@@ -83,6 +83,7 @@ export function Note({ device }) {
   if (of) return html`<${Life} device=${device} of=${of} />`;
   if (device.online === false) return html`<span class="life bad"><${Icon} name="warn" /> <span>${t.unreachableSocket}, ${t.lastHeard(ago(device.last_seen, now()))}</span></span>`;
   const relay = device.state.relay;
+  if (device.members) return html`<span class="life quiet">${t.membersOn(device.members.filter((id) => state.devices.get(id)?.state.relay).length, device.members.length)}</span>`;
   const words = device.capabilities.includes('relay') ? (relay === null ? t.unknownState : relay ? t.on : t.off) : null;
   return html`<span class="life quiet">${[words, device.last_seen && ago(device.last_seen, now())].filter(Boolean).join(' · ') || t.notHeard}</span>`;
 }

@@ -9,6 +9,7 @@ import { Group } from './group.js';
 import { t } from './text.js';
 
 const STEP_S = { 1: 15, 24: 120, 168: 900 };
+const SILENCE_S = 330; // five reports of a minute
 const RECENT = 30;
 const LOOK_BACK = 20_000; // events searched for what happened to this socket
 
@@ -32,6 +33,17 @@ function Title({ device }) {
   return html`<div class="title-row"><h1>${device.name}</h1>${may('manage') && html`<button class="round small" aria-label=${`${t.rename} ${device.name}`} onClick=${() => { setName(device.name); setError(null); setEditing(true); }}><${Icon} name="pencil" /></button>`}</div>`;
 }
 
+/** The line breaks where nothing was measured for so long. */
+function broken(times, values, gap) {
+  const all = [[], []];
+  times.forEach((at, index) => {
+    if (index && at - times[index - 1] > gap) { all[0].push(at - 1); all[1].push(null); }
+    all[0].push(at);
+    all[1].push(values[index]);
+  });
+  return all;
+}
+
 function usePower(device, hours) {
   const loaded = useLoaded(async () => {
     const from = new Date(now() - hours * 3_600_000).toISOString();
@@ -50,7 +62,7 @@ function usePower(device, hours) {
   const points = useMemo(() => {
     const [times, values] = loaded.value || [[], []];
     const more = live.filter(([at]) => at > (times.at(-1) || 0));
-    return [[...times, ...more.map(([at]) => at)], [...values, ...more.map(([, w]) => w)]];
+    return broken([...times, ...more.map(([at]) => at)], [...values, ...more.map(([, w]) => w)], Math.max(SILENCE_S, 3 * STEP_S[hours]));
   }, [loaded.value, live]);
   return { ...loaded, points };
 }

@@ -1,6 +1,6 @@
 // All sockets: the house's power, groups, and a card for each.
 import { html, link, power, powerText, useEffect, useRef, useState } from './lib.js';
-import { lastSwitch, may, now, useStore } from './store.js';
+import { lastSwitch, may, now, state, useStore } from './store.js';
 import { Choice, Empty, Face, Icon, Note, Power, Still, Switch, living } from './parts.js';
 import { t } from './text.js';
 
@@ -26,10 +26,16 @@ function House({ devices }) {
   </section>`;
 }
 
+/** What the members of a group draw together, as far as they measure. */
+function together(group) {
+  const measured = group.members.map((id) => state.devices.get(id)?.last_reading?.power_w).filter((w) => w !== undefined);
+  return measured.length ? measured.reduce((sum, w) => sum + w, 0) : null;
+}
+
 const Card = ({ device, twin }) => html`<li class=${`card socket ${device.state.relay ? 'on' : ''} ${device.online === false ? 'silent' : ''}`} data-id=${device.id}>
   <${Face} on=${device.capabilities.includes('relay') ? device.state.relay : device.online !== false} group=${isGroup(device)} />
   <div class="who"><a class="name" href=${link('socket', device.id)}>${device.name}${twin && html` <em>${device.line}</em>`}</a><${Note} device=${device} /></div>
-  ${!isGroup(device) && html`<${Power} w=${device.online === false ? null : device.last_reading?.power_w} />`}
+  <${Power} w=${isGroup(device) ? together(device) : device.online === false ? null : device.last_reading?.power_w} />
   ${device.capabilities.includes('relay') ? html`<${Switch} device=${device} />` : html`<span class="noswitch" />`}
 </li>`;
 
@@ -71,7 +77,7 @@ export function Sockets() {
   }
   const names = new Map();
   all.forEach((device) => names.set(device.name, (names.get(device.name) || 0) + 1));
-  const fits = (device) => `${device.name} ${device.id} ${device.address}`.toLowerCase().includes(words.trim().toLowerCase());
+  const fits = (device) => `${device.name} ${device.id} ${device.address || ''}`.toLowerCase().includes(words.trim().toLowerCase());
   const byName = (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true });
   const watts = (device) => (device.online === false ? -Infinity : device.last_reading?.power_w ?? -1e9);
   const shown = sockets.filter((device) => fits(device) && FILTERS[filter](device)).sort(sort === 'power' ? (a, b) => watts(b) - watts(a) || byName(a, b) : byName);

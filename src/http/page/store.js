@@ -84,7 +84,8 @@ export function takeCommand(command) {
   if (mine.has(command.id) && SETTLED.has(command.state)) {
     mine.delete(command.id);
     const name = state.devices.get(command.device)?.name || command.device;
-    tell(t.commandEnded(name, command), command.state === 'confirmed' ? 'good' : 'bad');
+    // Eyes see it at the switch; who listens hears it.
+    tell(t.commandEnded(name, command), command.state === 'confirmed' ? 'heard' : 'bad');
   }
   changed();
 }

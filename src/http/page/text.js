@@ -54,7 +54,7 @@ export const t = {
   commandEnded: (name, command) => `${name}: ${t.life(command)}`,
   refused: (name, why) => `${name}: refused. ${why}`,
   takeBack: 'Take back', dismiss: 'Dismiss', by: (who) => `by ${who}`, steps: ['Queued', 'Sent', 'Confirmed'], attempts: (n) => many(n, 'try', 'tries'),
-  membersOf: (good, all) => `${good} of ${all} confirmed`,
+  membersOn: (on, all) => `${on} of ${all} on`, membersOf: (good, all) => `${good} of ${all} confirmed`,
   // one socket
   unknownSocket: 'There is no such socket', unknownSocketHelp: 'It may have been removed. Its id never comes back as another one.',
   rename: 'Rename', name: 'Name', renamed: (name) => `It is called ${name} now`,
