@@ -15,6 +15,7 @@ pub mod decode;
 pub mod demo;
 pub mod events;
 pub mod gateway;
+pub mod groups;
 mod hands;
 pub mod history;
 pub mod join;
@@ -62,9 +63,9 @@ enum Verb {
         #[command(flatten)]
         gateway: locate::Gateway,
     },
-    /// Switch a socket on and wait for its outcome
+    /// Switch a socket or a group on and wait for its outcome
     On(SwitchArguments),
-    /// Switch a socket off and wait for its outcome
+    /// Switch a socket or a group off and wait for its outcome
     Off(SwitchArguments),
     /// Ask a socket for everything now
     Read(SwitchArguments),
@@ -80,6 +81,8 @@ enum Verb {
     },
     /// Let new devices come to a line for a while
     Join(join::Arguments),
+    /// Groups of sockets, switched as one
+    Groups(groups::Arguments),
     #[command(flatten)]
     Registry(manage::Verb),
     /// What a socket measured
@@ -170,6 +173,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             })
         }
         Verb::Join(arguments) => runtime()?.block_on(join::run(&arguments, &mut out)),
+        Verb::Groups(arguments) => runtime()?.block_on(groups::run(&arguments, &mut out)),
         Verb::Registry(verb) => runtime()?.block_on(manage::run(&verb, &mut out)),
         Verb::Readings(arguments) => runtime()?.block_on(history::readings(&arguments, &mut out)),
         Verb::Energy(arguments) => runtime()?.block_on(history::energy(&arguments, &mut out)),

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::groups::name_of;
 use super::sockets::printable;
 
 /// Each look at a command is held this long by the gateway.
@@ -78,7 +79,12 @@ pub async fn run(
             Ok(command) => outcome(client, command).await,
             Err(error) => Err(error),
         };
+        let members = ended.as_ref().ok().filter(|_| !json).map(|command| command["members"].clone());
         all_confirmed &= tell(device, wanted_of_each, ended, json, out)?;
+        for member in members.iter().filter_map(Value::as_array).flatten() {
+            let name = name_of(&known, member["device"].as_str().unwrap_or_default());
+            writeln!(out, "  {name}: {}", end(member))?;
+        }
     }
     Ok(if all_confirmed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -144,13 +150,15 @@ fn tell(
         writeln!(out, "{command}")?;
         return Ok(confirmed);
     }
-    let state = command["state"].as_str().unwrap_or("in an unknown state");
-    let wanted = wanted.word();
-    match command["error"]["detail"].as_str().map(printable) {
-        Some(detail) => writeln!(out, "{label}: {wanted} {state}{}: {detail}", doubt(&command))?,
-        None => writeln!(out, "{label}: {wanted} {state}{}", doubt(&command))?,
-    }
+    writeln!(out, "{label}: {} {}", wanted.word(), end(&command))?;
     Ok(confirmed)
+}
+
+/// How a command, or a member's part of one, stands, and why.
+fn end(command: &Value) -> String {
+    let state = command["state"].as_str().unwrap_or("in an unknown state");
+    let why = command["error"]["detail"].as_str().map(|detail| format!(": {}", printable(detail)));
+    format!("{state}{}{}", doubt(command), why.unwrap_or_default())
 }
 
 /// What a failure means for the relay.

@@ -7,6 +7,7 @@ mod command_line;
 mod crash;
 mod demo;
 mod end_to_end;
+mod end_to_end_groups;
 mod end_to_end_insteon;
 mod framers;
 mod gateway;

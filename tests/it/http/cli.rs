@@ -79,6 +79,34 @@ async fn on_waits_for_the_outcome_and_its_exit_code_tells_it() {
 }
 
 #[tokio::test]
+async fn a_group_is_told_with_how_each_member_ended() {
+    let mut lab = Lab::new().await;
+    lab.keeper.show_device(device("dlt645_1", "Kettle"));
+    lab.keeper.show_device(device("group_all", "All"));
+    let client = client(&lab);
+    let mut out = Vec::new();
+    let hub = async {
+        let envelope = lab.request().await;
+        let mut taken = command(Action::Switch { on: true });
+        let mut part = command(Action::Switch { on: true });
+        part.fail(Outcome::Unknown, "silent", "no answer", 1_795_000_000_900);
+        taken.parts = vec![(&part).into()];
+        taken.conclude(1_795_000_000_900);
+        let taken = Arc::new(taken);
+        lab.keeper.show_command(Arc::clone(&taken));
+        envelope.answer.send(Ok(Given::from(taken))).expect("somebody waits");
+    };
+    let devices = ["All".to_owned()];
+    let (code, ()) = tokio::join!(switch::run(&client, Wanted::On, &devices, false, &mut out), hub);
+    assert_eq!(code.expect("asked"), ExitCode::FAILURE);
+    assert_eq!(
+        String::from_utf8(out).expect("text"),
+        "All (group_all): on failed, perhaps done: 1 of 1 members not confirmed: dlt645_1 (silent)\n  \
+         Kettle: failed, perhaps done: no answer\n"
+    );
+}
+
+#[tokio::test]
 async fn a_misspelt_device_switches_nothing() {
     let mut lab = Lab::new().await;
     lab.keeper.show_device(device("dlt645_1", "Kettle"));
