@@ -22,6 +22,7 @@ pub mod join;
 pub mod locate;
 pub mod logs;
 pub mod manage;
+pub mod quality;
 pub mod replay;
 pub mod simulate;
 pub mod sockets;
@@ -89,6 +90,8 @@ enum Verb {
     Readings(history::Readings),
     /// What a socket consumed each day
     Energy(history::Energy),
+    /// How well a line carries
+    Quality(quality::Arguments),
     /// Follow the feed
     Events {
         /// Start behind this cursor instead of now; `earliest` for all that is kept
@@ -177,6 +180,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Registry(verb) => runtime()?.block_on(manage::run(&verb, &mut out)),
         Verb::Readings(arguments) => runtime()?.block_on(history::readings(&arguments, &mut out)),
         Verb::Energy(arguments) => runtime()?.block_on(history::energy(&arguments, &mut out)),
+        Verb::Quality(arguments) => runtime()?.block_on(quality::run(&arguments, &mut out)),
         Verb::Events { since, gateway } => runtime()?
             .block_on(async { events::run(&gateway.client()?, &since, gateway.json, &mut out).await }),
     }

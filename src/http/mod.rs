@@ -23,6 +23,7 @@ pub mod guard;
 mod health;
 mod joining;
 pub mod limits;
+mod lines;
 mod log;
 mod manage;
 mod metrics;

@@ -58,6 +58,8 @@ kinds! {
         "The command was never accepted here, or it settled so long ago that it is no longer kept."
     UNKNOWN_GROUP = "unknown-group" 404 "No such group"
         "No group of this id is in the registry. GET /v1/groups lists all of them."
+    UNKNOWN_LINE = "unknown-line" 404 "No such line"
+        "No line of the configuration has this name. GET /v1/lines lists them."
     METHOD_NOT_ALLOWED = "method-not-allowed" 405 "This method is not for this path"
         "The Allow header lists the methods that are."
     TIMED_OUT = "timed-out" 408 "The body did not arrive in time"

@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::limits::limit;
 use super::problem::{self, Problem};
 use super::{
-    App, SNAPSHOT, commands, configuration, devices, energy, events, groups, health, joining, log, manage,
-    metrics, page, question, readings,
+    App, SNAPSHOT, commands, configuration, devices, energy, events, groups, health, joining, lines, log,
+    manage, metrics, page, question, readings,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -94,7 +94,7 @@ methods!(get = GET, post = POST, patch = PATCH, delete = DELETE);
 
 /// Every route there is, in the order of the index page.
 pub(super) fn rows<S: Source + Commands>() -> Vec<Row<S>> {
-    [registry(), in_groups(), switching(), feed(), history(), upkeep(), about()]
+    [registry(), in_groups(), switching(), feed(), history(), self::lines(), upkeep(), about()]
         .into_iter()
         .flatten()
         .collect()
@@ -127,6 +127,13 @@ fn in_groups<S: Source + Commands>() -> Vec<Row<S>> {
         patch("/v1/groups/{id}", MANAGE, "name it, choose its members", groups::change::<S>)
             .body(r#"{"name":"Lamps","members":[…]}"#),
         delete("/v1/groups/{id}", MANAGE, "forget it; its members stay", groups::remove::<S>),
+    ]
+}
+
+fn lines<S: Source + Commands>() -> Vec<Row<S>> {
+    vec![
+        get("/v1/lines", READ, "the lines", lines::list::<S>),
+        get("/v1/lines/{line}/quality", READ, "how well one carries; ?hours=N", lines::quality::<S>),
     ]
 }
 

@@ -9,6 +9,7 @@ use crate::hub::command::{self, Command, Idempotency, ReplyTo};
 use crate::hub::days::{Day, DayRow};
 use crate::hub::feed::Fresh;
 use crate::hub::joining::JoiningWindow;
+use crate::hub::quality::QualityView;
 use crate::line::{BadAddress, Joins, SerialSettings};
 
 /// Names something persisted; outputs marked with it wait until it is on disk.
@@ -139,6 +140,13 @@ pub enum Request {
     },
     /// Forget a group; its members stay.
     RemoveGroup(DeviceId),
+    /// How does a line fare?
+    Quality {
+        /// Which.
+        line: LineName,
+        /// Over so many hours, 1 … [`HOURS_MAX`](crate::hub::quality::HOURS_MAX).
+        hours: u8,
+    },
     /// Does the loop turn?
     Ping,
 }
@@ -279,6 +287,8 @@ pub enum Given {
     },
     /// The device as it is now.
     Device(Arc<Device>),
+    /// How a line fares.
+    Quality(Box<QualityView>),
     /// A line's joining window as it is now.
     Joining(LineName, Arc<JoiningWindow>),
 }
@@ -297,6 +307,8 @@ pub type Answer = Result<Given, Refused>;
 pub struct LineHealth {
     /// Its name.
     pub line: LineName,
+    /// Its dialect's name.
+    pub dialect: &'static str,
     /// The port is open; otherwise why not, for people.
     pub port: Result<(), Arc<str>>,
     /// The modem answers; `None`: nothing asked yet.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::device::{Device, DeviceId, Now, Reading, Target};
+use crate::device::{Device, DeviceId, LineName, Now, Reading, Target};
 use crate::hub::Hub;
 use crate::hub::command::State;
-use crate::hub::effect::{Effect, LineIndex, Record};
+use crate::hub::effect::{Effect, Given, LineIndex, Record, Refused};
 use crate::hub::feed::{Body, Change, Fresh, GatewayEvent, Notification};
 use crate::hub::lane::{Job, Slot};
 use crate::hub::registry::MISSED_OFFLINE;
-use crate::line::{Cause, Failure, Happening, LineOutput, Progress, Ticket};
+use crate::hub::request::Accepted;
+use crate::line::{Cause, Failure, Happening, LineOutput, Progress, Reception, Ticket};
 
 /// A failure with this code says that the device does not have what it was asked for.
 const UNSUPPORTED: &str = "unsupported";
@@ -47,6 +48,7 @@ impl Hub {
             Happening::Heard { target } => {
                 self.heard(line, &target, now);
             }
+            Happening::Received { target, reception } => self.received(line, &target, &reception, now),
             Happening::Joined { target } => self.joined(line, &target, now),
             Happening::Foreign { address } => self.foreign(line, &address, now),
             Happening::Progress { ticket, progress } => self.progress(line, ticket, progress, now),
@@ -56,7 +58,10 @@ impl Hub {
                 lane.modem = Some(answers);
                 self.tell_line(line, now);
             }
-            Happening::Malformed { kind } => self.lanes[line.0].count(kind),
+            Happening::Malformed { kind } => {
+                self.lanes[line.0].quality.malformed(now.unix_ms);
+                self.lanes[line.0].count(kind);
+            }
             Happening::Learned { target } => self.learned(line, &target, now),
             Happening::Recovery { step } => self.lanes[line.0].count(step),
             Happening::Notice { code, detail } => {
@@ -71,6 +76,7 @@ impl Hub {
         let lane = &mut self.lanes[line.0];
         lane.heard(now.unix_ms);
         let id = self.registry.at(&lane.name, target)?.clone();
+        lane.quality.device_heard(&id, now.unix_ms);
         let member = self.registry.get_mut(&id)?;
         member.missed = 0;
         if member.device.online != Some(true) {
@@ -90,6 +96,7 @@ impl Hub {
         let Some(id) = self.heard(line, target, now) else {
             return self.foreign(line, &Arc::clone(&target.address), now);
         };
+        self.lanes[line.0].quality.reading(&id, now.unix_ms);
         let Some(member) = self.registry.get_mut(&id) else { return };
         let judged = member.judge(reading);
         let device = (!judged.reading.is_empty()).then(|| member.take(judged.reading, now));
@@ -203,6 +210,7 @@ impl Hub {
         if matches!(progress, Progress::Done | Progress::Failed(_)) {
             self.lanes[line.0].slot = None;
         }
+        self.count_progress(line, &job, &progress, now);
         match (job, progress) {
             (Job::Command(id), progress) => self.command_progress(line, &id, progress, now),
             (Job::Poll(id, item), Progress::Failed(failure)) => {
@@ -212,6 +220,42 @@ impl Hub {
             (Job::Link(id), progress) => self.linking_progress(&id, &progress, now),
             (Job::Poll(..) | Job::Discover, _) => {}
         }
+    }
+
+    /// Counts what was sent to whom, and what nobody answered.
+    fn count_progress(&mut self, line: LineIndex, job: &Job, progress: &Progress, now: Now) {
+        let device = match job {
+            Job::Command(id) => self.commands.get(id).map(|pending| &pending.command.device),
+            Job::Poll(id, _) | Job::Link(id) => Some(id),
+            Job::Discover | Job::Window => None,
+        };
+        let (Some(device), quality) = (device, &mut self.lanes[line.0].quality) else { return };
+        match progress {
+            Progress::Sent { .. } => quality.attempt(device, now.unix_ms),
+            Progress::Failed(failure) if failure.silent => quality.unanswered(device, now.unix_ms),
+            _ => {}
+        }
+    }
+
+    fn received(&mut self, line: LineIndex, target: &Target, reception: &Reception, now: Now) {
+        let lane = &mut self.lanes[line.0];
+        if let Some(id) = self.registry.at(&lane.name, target) {
+            lane.quality.received(id, reception, now.unix_ms);
+        }
+    }
+
+    /// How a line fares.
+    pub(super) fn quality(&self, line: &LineName, hours: u8, now: Now) -> Accepted {
+        let Some(lane) = self.lanes.iter().find(|lane| lane.name == *line) else {
+            let known: Vec<&str> = self.lanes.iter().map(|lane| lane.name.as_str()).collect();
+            return Err(Refused::UnknownLine { line: line.clone(), known: known.join(", ") });
+        };
+        let period_ms = |id: &DeviceId| {
+            let profile = lane.profiles.get(id).filter(|profile| profile.plan.is_empty())?;
+            i64::try_from(profile.push_period?.as_millis()).ok()
+        };
+        let view = lane.quality.view(line.clone(), (hours, now.unix_ms), period_ms);
+        Ok((None, Given::Quality(Box::new(view))))
     }
 
     fn command_progress(

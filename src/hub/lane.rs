@@ -7,6 +7,7 @@ use crate::device::{CommandId, DeviceId, LineName, Moment, Now, Target};
 use crate::hub::effect::{LineHealth, Persisted};
 use crate::hub::joining::Window;
 use crate::hub::plan::Plan;
+use crate::hub::quality::Quality;
 use crate::hub::queue::Queue;
 use crate::line::{Line, Profile, Ticket};
 
@@ -86,6 +87,7 @@ pub(super) struct Lane {
     malformed: BTreeMap<&'static str, u64>,
     foreign: Arc<BTreeSet<Arc<str>>>,
     pub(super) changed: bool,
+    pub(super) quality: Quality,
 }
 
 impl Lane {
@@ -112,6 +114,7 @@ impl Lane {
             malformed: BTreeMap::new(),
             foreign: Arc::default(),
             changed: true,
+            quality: Quality::default(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Lane {
     /// A device is no longer asked, nor heard at its place.
     pub(super) fn forget(&mut self, device: &DeviceId, target: &Target) {
         self.plan.remove(device);
+        self.quality.forget(device);
         self.profiles.remove(device);
         self.to_link.retain(|waiting| waiting != device);
         self.line.detach(target);
@@ -156,6 +160,7 @@ impl Lane {
     /// Something good was heard.
     pub(super) fn heard(&mut self, unix_ms: i64) {
         self.last_heard_unix_ms = Some(unix_ms);
+        self.quality.heard(unix_ms);
         self.heard += 1;
         self.changed = true;
     }
@@ -168,6 +173,7 @@ impl Lane {
     pub(super) fn health(&self) -> LineHealth {
         LineHealth {
             line: self.name.clone(),
+            dialect: self.dialect,
             port: self.port.clone(),
             modem: self.modem,
             last_heard_unix_ms: self.last_heard_unix_ms,

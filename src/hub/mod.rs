@@ -20,6 +20,7 @@ pub mod joining;
 mod lane;
 mod manage;
 pub mod plan;
+pub mod quality;
 mod queue;
 pub mod registry;
 mod request;
@@ -382,6 +383,7 @@ impl Hub {
         } else if let Some((id, item)) = lane.plan.take(now.mono) {
             let Some(member) = self.registry.get(&id) else { return };
             let target = member.device.target.clone();
+            lane.quality.asked(&id, now.unix_ms);
             self.start(line, Operation::Poll { target, item }, Job::Poll(id, item), now);
         }
     }

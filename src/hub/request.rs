@@ -79,6 +79,7 @@ impl Hub {
                 self.change_group(&group, name.as_ref(), members, now)
             }
             Request::RemoveGroup(group) => self.remove_group(&group, now),
+            Request::Quality { line, hours } => self.quality(&line, hours, now),
         };
         let (after, answer): (_, Answer) = match answer {
             Ok((after, given)) => (after, Ok(given)),

@@ -205,6 +205,17 @@ pub enum Progress {
     Failed(Failure),
 }
 
+/// How well a message was heard, as far as the dialect tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reception {
+    /// Signal-to-noise ratio in dB.
+    pub snr_db: Option<i8>,
+    /// Level in dBµV.
+    pub level_dbuv: Option<u8>,
+    /// Times that it was repeated on its way.
+    pub hops: Option<u8>,
+}
+
 /// Something the line tells, in words that no dialect owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -237,6 +248,13 @@ pub enum Happening {
     Heard {
         /// Whose.
         target: Target,
+    },
+    /// How well a message of the device was heard; comes with what the message told.
+    Received {
+        /// Whose.
+        target: Target,
+        /// How well.
+        reception: Reception,
     },
     /// A device that should speak unasked has been silent for too long: it counts as offline.
     Silent {

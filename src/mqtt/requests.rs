@@ -90,7 +90,8 @@ impl Asker {
 
 fn shown(given: &Given) -> Option<Value> {
     match given {
-        Given::Nothing => None,
+        // No verb asks for quality.
+        Given::Nothing | Given::Quality(_) => None,
         Given::Command { command, .. } => Some(json::command(command)),
         Given::Device(device) => Some(plain(device)),
         Given::Joining(line, window) => Some(json::joining(line, window)),

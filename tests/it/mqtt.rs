@@ -64,6 +64,7 @@ impl House {
         keeper.raise_ceiling(1_000_000);
         let house = Self { keeper, memory };
         house.keeper.show_line(Arc::new(LineHealth {
+            dialect: "dlt645",
             foreign: Arc::default(),
             joining: None,
             joins: Default::default(),

@@ -20,7 +20,7 @@ use super::slots::Schedule;
 use crate::device::{DeviceOptions, Moment, Now, OptionRow, Target};
 use crate::line::{
     BadAddress, Failure, Happening, Joins, Line, LineOutput, Operation, Outcome, Outputs, Profile, Progress,
-    SerialSettings, Ticket,
+    Reception, SerialSettings, Ticket,
 };
 
 mod asking;
@@ -67,6 +67,8 @@ pub struct Plugline {
     former: BTreeMap<ShortAddress, Eui64>,
     told_networks: BTreeSet<NetworkId>,
     told: BTreeSet<(&'static str, String)>,
+    /// How well the frame was heard that is being looked at.
+    reception: Option<Reception>,
     outputs: Outputs,
 }
 
@@ -101,6 +103,7 @@ impl Plugline {
             former: BTreeMap::new(),
             told_networks: BTreeSet::new(),
             told: BTreeSet::new(),
+            reception: None,
             outputs: Outputs::default(),
         }
     }
@@ -173,7 +176,11 @@ impl Plugline {
         while let Some(event) = self.host.next_event() {
             match event {
                 HostEvent::Up { restarted } => self.modem_up(restarted, now),
-                HostEvent::Heard { pdu, end_us } => self.hear(&pdu, end_us, now),
+                HostEvent::Heard { pdu, end_us, reception } => {
+                    self.reception = Some(reception);
+                    self.hear(&pdu, end_us, now);
+                    self.reception = None;
+                }
                 HostEvent::Ended { number, confirm } => {
                     if !self.beacon_ended(number, &confirm, now) {
                         self.request_ended(number, &confirm, now.mono);

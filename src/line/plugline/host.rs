@@ -10,12 +10,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use plugline_protocol::hostlink::{
-    Confirm, Deframer, Hello, LINK_VERSION, MAX_ENCODED, Message, Transmit, TxResult, encode,
+    Confirm, Deframer, Hello, LINK_VERSION, MAX_ENCODED, Message, Signal, Transmit, TxResult, encode,
 };
 
 use super::clock::ModemClock;
 use crate::device::Moment;
-use crate::line::{Happening, LineOutput, Outputs, Parity, SerialSettings};
+use crate::line::{Happening, LineOutput, Outputs, Parity, Reception, SerialSettings};
 
 /// The modem's port: a USB bridge or the microcontroller itself.
 pub(super) const SETTINGS: SerialSettings = SerialSettings { baud: 115_200, parity: Parity::None };
@@ -51,7 +51,7 @@ pub(super) enum HostEvent {
         restarted: bool,
     },
     /// A frame was heard; its last octet was on the line at `end_us`.
-    Heard { pdu: Vec<u8>, end_us: u64 },
+    Heard { pdu: Vec<u8>, end_us: u64, reception: Reception },
     /// A request ended.
     Ended { number: u8, confirm: Confirm },
 }
@@ -199,7 +199,10 @@ impl Host {
             }
             Message::Receive(receive) if self.up() => {
                 let end_us = self.told(receive.end_us, now, out);
-                self.events.push_back(HostEvent::Heard { pdu: receive.pdu.to_vec(), end_us });
+                let Signal { snr_db, level } = receive.signal;
+                let reception =
+                    Reception { snr_db, level_dbuv: level.map(|level| level.0), ..Reception::default() };
+                self.events.push_back(HostEvent::Heard { pdu: receive.pdu.to_vec(), end_us, reception });
             }
             Message::Confirm(confirm) if self.up() => self.confirmed(number, *confirm, now, out),
             Message::Status(status) if self.up() => {

@@ -6,6 +6,7 @@ use plugline::device::{Device, DeviceId, LineName, OptionRow};
 use plugline::hub::command::{Action, Command};
 use plugline::hub::feed::{Body, GatewayEvent};
 use plugline::hub::joining::JoiningWindow;
+use plugline::hub::quality::{DeviceQuality, HourCounts, QualityView};
 use plugline::hub::{Given, LineHealth, Request};
 use plugline::line::{Cause, Joins};
 use plugline::source::Part;
@@ -44,6 +45,7 @@ fn house(lab: &Lab) {
     let line = LineName::parse("dlt645").expect("a name");
     lab.keeper.show_device(device(DEVICE, "Kettle"));
     lab.keeper.show_line(Arc::new(LineHealth {
+        dialect: "dlt645",
         foreign: Arc::new(["000000004799".into()].into()),
         joining: None,
         joins: Joins { by_call: true, ..Joins::default() },
@@ -85,6 +87,22 @@ fn group(name: &str, members: &[DeviceId]) -> Arc<Device> {
         members: Some(members.into()),
         ..(*like).clone()
     })
+}
+
+fn quality(line: LineName) -> QualityView {
+    let device = DeviceQuality {
+        device: plugline::device::DeviceId::parse(DEVICE).expect("an id"),
+        heard: 60,
+        expected: Some(62),
+        missed: 2,
+        attempts: 64,
+        last_heard_unix_ms: Some(1_795_000_000_123),
+        snr_tenths: Some(185),
+        level_tenths: None,
+        hops_tenths: Some(3),
+    };
+    let counts = HourCounts { heard: 60, malformed: 1, unanswered: 2 };
+    QualityView { line, hours: vec![(1_794_999_600_000, counts)], devices: vec![device] }
 }
 
 fn taken() -> Arc<Command> {
@@ -139,6 +157,7 @@ async fn every_example_of_the_specification_answers_what_stands_there() {
                 Request::Command(_) => Given::from(taken()),
                 Request::OpenJoining { line: Some(line), .. } => Given::Joining(line, Arc::new(window())),
                 Request::AddGroup { name, members } => Given::Device(group(&name, &members)),
+                Request::Quality { line, .. } => Given::Quality(Box::new(quality(line))),
                 _ => Given::Nothing,
             };
             envelope.answer.send(Ok(answer)).expect("somebody waits");

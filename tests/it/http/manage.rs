@@ -104,6 +104,7 @@ async fn a_joining_window_is_opened_shown_and_closed() {
     });
     assert_eq!(reply.json(), view);
     lab.keeper.show_line(Arc::new(LineHealth {
+        dialect: "dlt645",
         line: name.clone(),
         port: Ok(()),
         modem: None,

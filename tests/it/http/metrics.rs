@@ -13,6 +13,7 @@ use super::lab::{Lab, command, device};
 
 fn line(heard: u64, malformed: u64) -> Arc<LineHealth> {
     Arc::new(LineHealth {
+        dialect: "dlt645",
         foreign: Default::default(),
         joining: None,
         joins: Default::default(),

@@ -12,6 +12,7 @@ use super::lab::{Lab, command, device};
 
 fn line(port: Result<(), &str>, modem: Option<bool>) -> Arc<LineHealth> {
     Arc::new(LineHealth {
+        dialect: "dlt645",
         foreign: Arc::default(),
         joining: None,
         joins: Default::default(),

@@ -9,7 +9,7 @@ use super::super::options::Kind;
 use super::super::presses::Press;
 use super::{Insteon, Job, Work};
 use crate::device::{Moment, Target};
-use crate::line::{Cause, Happening, Progress};
+use crate::line::{Cause, Happening, Progress, Reception};
 
 /// A device that somebody else spoke to through the same modem may answer that for so long.
 const DISTURBED: Duration = Duration::from_millis(2_500);
@@ -109,6 +109,7 @@ impl Insteon {
             return;
         }
         self.hurry_probe(now);
+        self.received(message);
         let sort = message.flags.kind();
         let asked = self.job.as_ref().and_then(|job| job.exchange.to()) == Some(message.from);
         if !asked || self.devices.contains_key(&message.from) {
@@ -173,6 +174,16 @@ impl Insteon {
         let dual = self.kind_of(message.from) == Some(Kind::Dual);
         let pressed = |target: &Target| if dual { target.channel.unwrap_or(1) == group } else { group == 1 };
         self.show(message.from, |target| pressed(target).then_some((on, Cause::Button)));
+    }
+
+    /// How many repeats brought a message here.
+    fn received(&mut self, message: &Message) {
+        let Some(device) = self.devices.get(&message.from) else { return };
+        let hops = message.flags.max_hops().checked_sub(message.flags.hops_left());
+        for (target, _) in &device.attached {
+            let reception = Reception { hops, ..Reception::default() };
+            self.outputs.happen(Happening::Received { target: target.clone(), reception });
+        }
     }
 
     /// Somebody was heard.

@@ -213,7 +213,10 @@ impl Plugline {
             // The registry lost it, or never had it: its keys say that it belongs here.
             self.outputs.happen(Happening::Joined { target: target.clone() });
         }
-        self.outputs.happen(Happening::Heard { target });
+        self.outputs.happen(Happening::Heard { target: target.clone() });
+        if let Some(reception) = self.reception.take() {
+            self.outputs.happen(Happening::Received { target, reception });
+        }
     }
 
     /// Acknowledges a REPORT; the same one again with the same octets.

@@ -416,7 +416,11 @@ impl Bench {
 
     /// A frame was heard on the line just now.
     fn hear(&mut self, pdu: &[u8]) {
-        let receive = Receive { signal: Signal::default(), end_us: self.us(), pdu };
+        self.hear_with(pdu, Signal::default());
+    }
+
+    fn hear_with(&mut self, pdu: &[u8], signal: Signal) {
+        let receive = Receive { signal, end_us: self.us(), pdu };
         self.unasked_for(&Message::Receive(receive));
     }
 

@@ -302,3 +302,22 @@ fn a_message_to_a_device_is_what_the_codec_says() {
     bench.line.handle_bytes(&[], bench.clock());
     assert!(bench.line.poll_output().is_none());
 }
+
+#[test]
+fn the_repeats_on_a_messages_way_are_told_of_each_relay() {
+    let mut bench = Bench::new();
+    let hops = |bench: &Bench| -> Vec<(Target, Option<u8>)> {
+        let told = bench.happenings.iter().filter_map(|happening| match happening {
+            Happening::Received { target, reception } => Some((target.clone(), reception.hops)),
+            _ => None,
+        });
+        told.collect()
+    };
+    // Sent with three repeats, two of them left.
+    bench.hear("02 50 22 92 0D 1A 77 7B 2B 11 FF");
+    assert_eq!(hops(&bench), [(target("22920d", Some(1)), Some(1)), (target("22920d", Some(2)), Some(1))]);
+    // Nobody's: nothing is told of it.
+    bench.clear();
+    bench.hear("02 50 00 00 99 1A 77 7B 27 11 FF");
+    assert_eq!(hops(&bench), []);
+}

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::device::Quantity;
+use crate::line::Reception;
 use plugline_protocol::frame::{Frame, Kind};
+use plugline_protocol::hostlink::Level;
 
 fn energy(bench: &Bench) -> Vec<i64> {
     bench.readings().iter().filter_map(|reading| reading.get(Quantity::Energy)).collect()
@@ -26,6 +28,27 @@ fn a_report_is_a_reading_and_a_relay() {
     let profile = bench.line.attach(&target());
     assert!(profile.abilities.relay && profile.abilities.identify && profile.plan.is_empty());
     assert_eq!((profile.pushed.len(), profile.push_period), (5, Some(MINUTE)));
+}
+
+#[test]
+fn how_well_a_genuine_frame_was_heard_is_told_and_of_a_forged_one_nothing() {
+    let (mut bench, mut socket) = Bench::joined();
+    let heard = |bench: &Bench| -> Vec<Reception> {
+        let told = bench.happenings.iter().filter_map(|happening| match happening {
+            Happening::Received { reception, .. } => Some(*reception),
+            _ => None,
+        });
+        told.collect()
+    };
+    bench.clear();
+    let report = socket.report(bench.minute(), false, [None; 4]);
+    let signal = Signal { snr_db: Some(-3), level: Some(Level(61)) };
+    let mut forged = report.clone();
+    *forged.last_mut().expect("a frame") ^= 1;
+    bench.hear_with(&forged, signal);
+    assert_eq!(heard(&bench), []);
+    bench.hear_with(&report, signal);
+    assert_eq!(heard(&bench), [Reception { snr_db: Some(-3), level_dbuv: Some(61), hops: None }]);
 }
 
 #[test]
