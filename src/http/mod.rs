@@ -27,6 +27,7 @@ mod lines;
 mod log;
 mod manage;
 mod metrics;
+mod openapi;
 mod page;
 mod pen;
 mod poll;

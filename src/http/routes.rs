@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use serde_json::Value;
 
 use super::limits::limit;
+use super::openapi::{self, Asked, Form, Gives};
 use super::problem::{self, Problem};
+use super::reply::ok;
 use super::{
     App, SNAPSHOT, commands, configuration, devices, energy, events, groups, health, joining, lines, log,
     manage, metrics, page, question, readings,
@@ -35,6 +38,33 @@ const SWITCH: Need = Need::Scope(Scope::Switch);
 const MANAGE: Need = Need::Scope(Scope::Manage);
 const ADMIN: Need = Need::Scope(Scope::Admin);
 
+const WAIT: Asked =
+    Asked { name: "wait", form: Form::Number, about: "hold the request so many seconds at most, 0 … 50" };
+const LINE: Asked = Asked { name: "line", form: Form::Text, about: "of this line only" };
+const STRICT: Asked = Asked { name: "strict", form: Form::Flag, about: "degraded is 503" };
+const DAYS: Asked = Asked { name: "days", form: Form::Number, about: "so many days up to today, 1 … 400" };
+const LOG: [Asked; 3] = [
+    Asked { name: "after", form: Form::Number, about: "behind this line, `next` of the answer before" },
+    WAIT,
+    Asked { name: "limit", form: Form::Number, about: "most lines of an answer" },
+];
+const READINGS: [Asked; 5] = [
+    Asked { name: "from", form: Form::Time, about: "the first; a day ago without it" },
+    Asked { name: "to", form: Form::Time, about: "up to here; now without it" },
+    Asked { name: "step_s", form: Form::Number, about: "one row for so many seconds" },
+    Asked { name: "cursor", form: Form::Text, about: "of the page before" },
+    Asked { name: "format", form: Form::Words(&["json", "csv"]), about: "wins over Accept" },
+];
+const EVENTS: [Asked; 7] = [
+    Asked { name: "after", form: Form::Text, about: "a cursor, `earliest` or `now`" },
+    WAIT,
+    Asked { name: "limit", form: Form::Number, about: "most events of an answer, 1 … 1000" },
+    Asked { name: "device", form: Form::Texts, about: "ids of devices" },
+    Asked { name: "kind", form: Form::Texts, about: "kinds of events" },
+    Asked { name: "strict", form: Form::Flag, about: "a stream's unusable cursor is 410" },
+    Asked { name: "snapshot", form: Form::Flag, about: "a stream begins with the snapshot" },
+];
+
 /// What is told of a route.
 #[derive(Clone, Debug)]
 pub struct About {
@@ -48,6 +78,12 @@ pub struct About {
     pub summary: &'static str,
     /// An example of a body, where it takes one.
     pub body: Option<&'static str>,
+    /// The schema of the body.
+    pub takes: Option<&'static str>,
+    /// What may stand in the query.
+    pub asks: &'static [Asked],
+    /// What it answers when it is done.
+    pub gives: Vec<Gives>,
 }
 
 /// A route.
@@ -65,14 +101,32 @@ impl<S: Send + Sync + Clone + 'static> Row<S> {
         summary: &'static str,
         handler: impl Handler<T, App<S>>,
     ) -> Self {
-        let about = About { method, path, need, summary, body: None };
+        let (body, takes, asks, gives) = (None, None, [].as_slice(), Vec::new());
+        let about = About { method, path, need, summary, body, takes, asks, gives };
         Self { about, handler: on(filter, handler) }
     }
 
-    /// With an example of its body.
-    fn body(mut self, example: &'static str) -> Self {
-        self.about.body = Some(example);
+    /// It takes a body of this schema, for example this.
+    fn takes(mut self, schema: &'static str, example: &'static str) -> Self {
+        (self.about.takes, self.about.body) = (Some(schema), Some(example));
         self
+    }
+
+    /// What may stand in its query.
+    fn asks(mut self, asked: &'static [Asked]) -> Self {
+        self.about.asks = asked;
+        self
+    }
+
+    /// It answers so when it is done.
+    fn gives(mut self, gives: Gives) -> Self {
+        self.about.gives.push(gives);
+        self
+    }
+
+    /// It answers with JSON of this schema.
+    fn json(self, status: u16, schema: &'static str) -> Self {
+        self.gives(Gives::Json(status, schema))
     }
 }
 
@@ -102,31 +156,41 @@ pub(super) fn rows<S: Source + Commands>() -> Vec<Row<S>> {
 
 fn registry<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
-        get("/v1/gateway", READ, "the gateway and its lines", devices::gateway::<S>),
-        get("/v1/devices", READ, "all devices", devices::list::<S>),
+        get("/v1/gateway", READ, "the gateway and its lines", devices::gateway::<S>).json(200, "Gateway"),
+        get("/v1/devices", READ, "all devices", devices::list::<S>).json(200, "Devices"),
         post("/v1/devices", MANAGE, "add one", manage::add::<S>)
-            .body(r#"{"line":"insteon","address":"1A.77.7B"}"#),
-        get("/v1/devices/{id}", READ, "one device", devices::one::<S>),
+            .takes("NewDevice", r#"{"line":"insteon","address":"1A.77.7B"}"#)
+            .json(201, "Device"),
+        get("/v1/devices/{id}", READ, "one device", devices::one::<S>).json(200, "Device"),
         patch("/v1/devices/{id}", MANAGE, "name it, choose its options", manage::change::<S>)
-            .body(r#"{"name":"Kettle","options":{…}}"#),
-        delete("/v1/devices/{id}", MANAGE, "forget it", manage::remove::<S>),
+            .takes("DeviceChange", r#"{"name":"Kettle","options":{}}"#)
+            .json(200, "Device"),
+        delete("/v1/devices/{id}", MANAGE, "forget it", manage::remove::<S>).gives(Gives::Nothing(204)),
         post("/v1/devices/{id}/replace", MANAGE, "other hardware in its place", manage::replace::<S>)
-            .body(r#"{"address":"2C.0D.11"}"#),
-        get("/v1/joining", READ, "joining windows", joining::list::<S>),
-        post("/v1/joining", MANAGE, "open one", joining::open::<S>).body(r#"{"seconds":60}"#),
-        delete("/v1/joining", MANAGE, "close it", joining::close::<S>),
+            .takes("Replacement", r#"{"address":"2C.0D.11"}"#)
+            .json(200, "Device"),
+        get("/v1/joining", READ, "joining windows", joining::list::<S>).asks(&[LINE]).json(200, "Joinings"),
+        post("/v1/joining", MANAGE, "open one", joining::open::<S>)
+            .takes("NewJoining", r#"{"seconds":60}"#)
+            .json(201, "Joining"),
+        delete("/v1/joining", MANAGE, "close it", joining::close::<S>)
+            .asks(&[LINE])
+            .gives(Gives::Nothing(204)),
     ]
 }
 
 fn in_groups<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
-        get("/v1/groups", READ, "all groups", groups::list::<S>),
+        get("/v1/groups", READ, "all groups", groups::list::<S>).json(200, "Groups"),
         post("/v1/groups", MANAGE, "make one", groups::create::<S>)
-            .body(r#"{"name":"Lamps","members":["insteon_1a777b",…]}"#),
-        get("/v1/groups/{id}", READ, "one group", groups::one::<S>),
+            .takes("NewGroup", r#"{"name":"Lamps","members":["insteon_1a777b"]}"#)
+            .json(201, "Device"),
+        get("/v1/groups/{id}", READ, "one group", groups::one::<S>).json(200, "Device"),
         patch("/v1/groups/{id}", MANAGE, "name it, choose its members", groups::change::<S>)
-            .body(r#"{"name":"Lamps","members":[…]}"#),
-        delete("/v1/groups/{id}", MANAGE, "forget it; its members stay", groups::remove::<S>),
+            .takes("GroupChange", r#"{"name":"Lamps","members":["insteon_1a777b"]}"#)
+            .json(200, "Device"),
+        delete("/v1/groups/{id}", MANAGE, "forget it; its members stay", groups::remove::<S>)
+            .gives(Gives::Nothing(204)),
     ]
 }
 
@@ -144,22 +208,34 @@ fn history<S: Source + Commands>() -> Vec<Row<S>> {
             READ,
             "what it measured; ?from=T&to=T&step_s=N, or Accept: text/csv",
             readings::show::<S>,
-        ),
-        get("/v1/devices/{id}/energy", READ, "what it consumed each day; ?days=N", energy::show::<S>),
+        )
+        .asks(&READINGS)
+        .json(200, "Readings")
+        .gives(Gives::Other(200, "text/csv", "a line of names, then a line for each reading")),
+        get("/v1/devices/{id}/energy", READ, "what it consumed each day; ?days=N", energy::show::<S>)
+            .asks(&[DAYS])
+            .json(200, "Energy"),
     ]
 }
 
 fn switching<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
         post("/v1/devices/{id}/commands", SWITCH, "command it", commands::create::<S>)
-            .body(r#"{"command":"switch","args":{"on":true}}"#),
+            .takes("NewCommand", r#"{"command":"switch","args":{"on":true}}"#)
+            .asks(&[WAIT])
+            .json(202, "Command")
+            .json(200, "Command"),
         get(
             "/v1/commands/{id}",
             READ,
             "a command and its outcome; ?wait=S waits for it",
             commands::show::<S>,
-        ),
-        delete("/v1/commands/{id}", SWITCH, "take a queued command back", commands::cancel::<S>),
+        )
+        .asks(&[WAIT])
+        .json(200, "Command")
+        .gives(Gives::Nothing(304)),
+        delete("/v1/commands/{id}", SWITCH, "take a queued command back", commands::cancel::<S>)
+            .gives(Gives::Nothing(204)),
     ]
 }
 
@@ -170,36 +246,66 @@ fn feed<S: Source + Commands>() -> Vec<Row<S>> {
             READ,
             "the feed; ?after=CURSOR&wait=S, or Accept: text/event-stream",
             events::show::<S>,
-        ),
+        )
+        .asks(&EVENTS)
+        .json(200, "Events")
+        .gives(Gives::Other(
+            200,
+            "text/event-stream",
+            "hello, then each event as id, event and data",
+        )),
         post("/v1/events", READ, "the same, for more than a hundred devices", question::show::<S>)
-            .body(r#"{"after":"now","wait":25,"device":["dlt645_1",…]}"#),
-        get(SNAPSHOT, READ, "everything as it is now, and the cursor to go on from", devices::snapshot::<S>),
+            .takes("EventsQuestion", r#"{"after":"now","wait":25,"device":["dlt645_000000004711"]}"#)
+            .json(200, "Events")
+            .gives(Gives::Other(200, "text/event-stream", "hello, then each event as id, event and data")),
+        get(SNAPSHOT, READ, "everything as it is now, and the cursor to go on from", devices::snapshot::<S>)
+            .json(200, "Snapshot")
+            .gives(Gives::Nothing(304)),
     ]
 }
 
 fn upkeep<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
-        get("/v1/log", MANAGE, "the last lines of the log; ?after=N&wait=S", log::show::<S>),
-        get("/v1/config", ADMIN, "what the gateway was told", configuration::show::<S>),
+        get("/v1/log", MANAGE, "the last lines of the log; ?after=N&wait=S", log::show::<S>)
+            .asks(&LOG)
+            .json(200, "Log"),
+        get("/v1/config", ADMIN, "what the gateway was told", configuration::show::<S>)
+            .json(200, "Configuration"),
         patch("/v1/config", ADMIN, "change its file", configuration::change::<S>)
-            .body(r#"{"site":{"timezone":"Europe/Paris"}}"#),
+            .takes("ConfigurationChange", r#"{"site":{"timezone":"Europe/Paris"}}"#)
+            .json(200, "Configuration"),
         post(
             "/v1/restart",
             ADMIN,
             "start anew with the configuration read again",
             configuration::restart::<S>,
-        ),
+        )
+        .json(202, "Restarting"),
     ]
 }
 
 fn about<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
-        get("/livez", OPEN, "the event loop turns", health::live::<S>),
-        get("/healthz", OPEN, "health of every part", health::health::<S>),
-        get("/metrics", READ, "what there is to watch, for Prometheus", metrics::show::<S>),
-        get("/problems/{name}", OPEN, "what a problem means", problem_page),
-        get("/", OPEN, "this list; the page, for browsers", index::<S>),
-        get("/ui/{*file}", OPEN, "what the page is made of", page::file),
+        get("/livez", OPEN, "the event loop turns", health::live::<S>).json(200, "Live"),
+        get("/healthz", OPEN, "health of every part", health::health::<S>)
+            .asks(&[STRICT])
+            .json(200, "Health")
+            .json(503, "Health"),
+        get("/metrics", READ, "what there is to watch, for Prometheus", metrics::show::<S>)
+            .gives(Gives::Other(200, "text/plain", "the text format of Prometheus")),
+        get("/problems/{name}", OPEN, "what a problem means", problem_page).gives(Gives::Other(
+            200,
+            "text/html",
+            "a title and a paragraph",
+        )),
+        get("/openapi.json", OPEN, "this API for programs (OpenAPI 3.1)", description::<S>)
+            .json(200, "Document"),
+        get("/", OPEN, "this list; the page, for browsers", index::<S>)
+            .gives(Gives::Other(200, "text/plain", "a line for each route"))
+            .gives(Gives::Other(200, "text/html", "the page")),
+        get("/ui/{*file}", OPEN, "what the page is made of", page::file)
+            .gives(Gives::Other(200, "*/*", "a script, a style, a picture"))
+            .gives(Gives::Nothing(304)),
     ]
 }
 
@@ -232,6 +338,15 @@ async fn index<S: Source + Commands>(headers: HeaderMap) -> Response {
     (headers, text).into_response()
 }
 
+/// The description of the API.
+fn document<S: Source + Commands>(version: &str) -> Value {
+    openapi::document(rows::<S>().into_iter().map(|row| row.about), version)
+}
+
+async fn description<S: Source + Commands>(State(app): State<App<S>>) -> Response {
+    ok(&document::<S>(&app.settings.version))
+}
+
 async fn problem_page(Path(name): Path<String>) -> Result<Response, Problem> {
     problem::page(&name)
         .ok_or_else(|| Problem::new(&problem::NOT_FOUND, format!("no problem is called `{name}`")))
@@ -261,10 +376,12 @@ mod tests {
 
     #[test]
     fn only_what_tells_strangers_nothing_needs_nothing_and_no_change_is_made_with_a_scope_to_read() {
-        let open = ["/livez", "/healthz", "/problems/{name}", "/", "/ui/{*file}"];
+        let open = ["/livez", "/healthz", "/problems/{name}", "/openapi.json", "/", "/ui/{*file}"];
         for About { method, path, need, .. } in rows::<Door>().into_iter().map(|row| row.about) {
             assert_eq!(need == Need::Nothing, open.contains(&path), "{method} {path}");
-            assert!(method == Method::GET || need != READ, "{method} {path}");
+            // A question that is too long for a query changes nothing.
+            let asks = method == Method::GET || path == "/v1/events";
+            assert!(asks || need != READ, "{method} {path}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod connections;
+mod description;
 mod energy;
 mod examples;
 mod held;

@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::description;
+
 pub(crate) const EPOCH: &str = "k3f9q2mz";
 /// Far longer than anything here takes; a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -184,7 +186,9 @@ async fn exchange(address: SocketAddr, head: String, body: String) -> Reply {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes));
     read.await.expect("an answer in time").expect("read");
-    Reply::parse(&bytes)
+    let reply = Reply::parse(&bytes);
+    description::hold(address, &head, &reply).await;
+    reply
 }
 
 pub(crate) fn fresh(device: Option<&str>, body: Body) -> Fresh {
@@ -205,7 +209,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8(bytes.to_vec()).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
         let mut reply = Self { status: status(head), head: head.to_owned(), body: body.to_owned() };

@@ -1,0 +1,257 @@
+//! The description of the API for programs that make clients (OpenAPI 3.1), made from the table of routes and the
+//! schemas of what they take and give. Pure. Spec: `protocol-spec/http.md`, Description.
+
+use serde_json::{Map, Value, json};
+
+use super::problem::KINDS;
+use super::routes::{About, Need};
+
+mod schemas;
+
+/// What may stand in a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its name.
+    pub name: &'static str,
+    /// Its form.
+    pub form: Form,
+    /// One line.
+    pub about: &'static str,
+}
+
+/// Form of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Any text.
+    Text,
+    /// A decimal number; clamped to its range, never refused for it.
+    Number,
+    /// `1` or `0`.
+    Flag,
+    /// Several texts, by repeating the parameter or by commas.
+    Texts,
+    /// A time, RFC 3339.
+    Time,
+    /// One of these words.
+    Words(&'static [&'static str]),
+}
+
+impl Form {
+    fn schema(self) -> Value {
+        match self {
+            Self::Text => json!({ "type": "string" }),
+            Self::Number => json!({ "type": "integer" }),
+            Self::Flag => json!({ "enum": ["1", "0", "true", "false"] }),
+            Self::Texts => json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
+            Self::Time => json!({ "type": "string", "format": "date-time" }),
+            Self::Words(words) => json!({ "enum": words }),
+        }
+    }
+}
+
+/// An answer of a request that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// JSON of this schema.
+    Json(u16, &'static str),
+    /// Something else: its media type and what it is.
+    Other(u16, &'static str, &'static str),
+    /// No body.
+    Nothing(u16),
+}
+
+impl Gives {
+    fn status(self) -> u16 {
+        match self {
+            Self::Json(status, _) | Self::Other(status, ..) | Self::Nothing(status) => status,
+        }
+    }
+}
+
+/// The whole description.
+#[must_use]
+pub(super) fn document(rows: impl IntoIterator<Item = About>, version: &str) -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for about in rows {
+        // A wildcard of the router is a parameter like others.
+        let of_path = paths.entry(about.path.replace("{*", "{")).or_insert_with(|| json!({}));
+        of_path[about.method.as_str().to_ascii_lowercase()] = operation(&about);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Plugline gateway",
+            "version": version,
+            "summary": "Sockets on the mains wiring: their readings, their relays, their feed of events",
+            "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
+        },
+        // Relative to where this document is, so that it holds behind a proxy's prefix too.
+        "servers": [{ "url": "." }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas::all(),
+            "responses": { "Problem": problem() },
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "a token, `plgu_…` or `plga_…`" },
+                "session": { "type": "apiKey", "in": "cookie", "name": "plugline_session" },
+                "ticket": { "type": "apiKey", "in": "query", "name": "ticket" },
+            },
+        },
+    })
+}
+
+fn operation(about: &About) -> Value {
+    let mut operation = json!({
+        "operationId": id(about),
+        "summary": about.summary,
+        "tags": [tag(about.path)],
+        "responses": answers(about),
+    });
+    let parameters: Vec<Value> =
+        path_parameters(about.path).chain(about.asks.iter().map(parameter)).collect();
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if let Some(schema) = about.takes {
+        let mut content = json!({ "schema": reference(schema) });
+        if let Some(example) = about.body.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
+            content["example"] = example;
+        }
+        operation["requestBody"] = json!({ "required": true, "content": { "application/json": content } });
+    }
+    operation["security"] = match about.need {
+        Need::Nothing => json!([]),
+        Need::Scope(scope) => {
+            let scopes = [scope.name()];
+            // Nothing at all: on the machine itself nobody is asked.
+            json!([{ "token": scopes }, { "session": scopes }, { "ticket": scopes }, {}])
+        }
+    };
+    operation
+}
+
+/// `getDevicesId`: method and path as one word, for the names of functions in generated clients.
+fn id(about: &About) -> String {
+    let words =
+        about.path.split(['/', '{', '}', '.', '-', '_']).filter(|word| !word.is_empty() && *word != "v1");
+    words.fold(about.method.as_str().to_ascii_lowercase(), |mut name, word| {
+        let (first, rest) = word.split_at(1);
+        name.push_str(&first.to_ascii_uppercase());
+        name.push_str(rest);
+        name
+    })
+}
+
+fn tag(path: &str) -> &str {
+    path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next()).unwrap_or("box")
+}
+
+fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| name.trim_start_matches('*')).map(|name| {
+        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+    })
+}
+
+fn parameter(asked: &Asked) -> Value {
+    json!({ "name": asked.name, "in": "query", "description": asked.about, "schema": asked.form.schema() })
+}
+
+fn answers(about: &About) -> Value {
+    let mut answers = json!({
+        "4XX": { "$ref": "#/components/responses/Problem" },
+        "5XX": { "$ref": "#/components/responses/Problem" },
+    });
+    for gives in &about.gives {
+        let answer = &mut answers[gives.status().to_string()];
+        if answer.is_null() {
+            *answer = json!({ "description": about.summary });
+        }
+        match *gives {
+            Gives::Json(status, schema) => {
+                answer["content"]["application/json"] = json!({ "schema": reference(schema) });
+                if status >= 400 {
+                    answer["content"]["application/problem+json"] = json!({ "schema": reference("Problem") });
+                }
+            }
+            Gives::Other(_, media, what) => {
+                answer["content"][media] = json!({ "schema": { "type": "string", "description": what } });
+            }
+            Gives::Nothing(_) => {}
+        }
+    }
+    answers
+}
+
+fn problem() -> Value {
+    let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    json!({
+        "description": format!("refused; `type` is /problems/ and one of {}", kinds.join(", ")),
+        "content": { "application/problem+json": { "schema": reference("Problem") } },
+    })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::Door;
+    use crate::http::routes::rows;
+
+    fn whole() -> Value {
+        document(rows::<Door>().into_iter().map(|row| row.about), "1.2.3")
+    }
+
+    /// Every `$ref` below a value.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(name, member)| match member {
+                Value::String(to) if name == "$ref" => found.push(to.clone()),
+                other => references(other, found),
+            }),
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn everything_referred_to_is_there_and_every_schema_is_used() {
+        let whole = whole();
+        let mut found = Vec::new();
+        references(&whole, &mut found);
+        for reference in &found {
+            let pointer = reference.strip_prefix('#').expect("within the document");
+            assert!(whole.pointer(pointer).is_some(), "{reference}");
+        }
+        for name in schemas::all().keys() {
+            assert!(found.contains(&format!("#/components/schemas/{name}")), "nobody takes or gives {name}");
+        }
+    }
+
+    #[test]
+    fn each_row_says_what_it_gives_and_its_example_is_what_it_takes() {
+        for about in rows::<Door>().into_iter().map(|row| row.about) {
+            let name = format!("{} {}", about.method, about.path);
+            assert!(!about.gives.is_empty(), "{name} gives nothing");
+            assert_eq!(
+                about.takes.is_some(),
+                about.body.is_some(),
+                "{name}: a body has a schema and an example"
+            );
+            if let Some(example) = about.body {
+                serde_json::from_str::<Value>(example)
+                    .unwrap_or_else(|error| panic!("{name}: {example}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own() {
+        let names: Vec<String> = rows::<Door>().iter().map(|row| id(&row.about)).collect();
+        let different: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
+        assert!(names.contains(&"postDevicesIdCommands".to_owned()), "{names:?}");
+    }
+}

@@ -1,0 +1,394 @@
+//! Schemas (JSON Schema 2020-12) of everything the API takes and gives: beside the views of [`crate::json`], whose
+//! answers are held against them by the tests.
+
+use serde_json::{Map, Value, json};
+
+use crate::device::{QUANTITIES, QuantityRow};
+use crate::hub::command::STATES;
+
+/// Members of an object; a name that ends in `?` may be absent.
+type Members<'a> = &'a [(&'a str, Value)];
+
+/// All schemas by their names.
+pub(super) fn all() -> Map<String, Value> {
+    [registry(), changes(), switching(), feed(), history(), about(), upkeep()]
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
+}
+
+/// An object that answers may extend by members that clients ignore.
+fn object(members: Members<'_>) -> Value {
+    let required: Vec<&str> =
+        members.iter().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
+    let properties: Map<String, Value> = members
+        .iter()
+        .map(|(name, schema)| (name.trim_end_matches('?').to_owned(), schema.clone()))
+        .collect();
+    let mut schema = json!({ "type": "object", "properties": properties });
+    if !required.is_empty() {
+        schema["required"] = required.into();
+    }
+    schema
+}
+
+/// An object that is refused with members that are not known.
+fn body(members: Members<'_>) -> Value {
+    let mut schema = object(members);
+    schema["additionalProperties"] = false.into();
+    schema
+}
+
+fn of(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+fn map(values: Value) -> Value {
+    json!({ "type": "object", "additionalProperties": values })
+}
+
+fn or_null(mut schema: Value) -> Value {
+    match schema.get("type").and_then(Value::as_str).map(str::to_owned) {
+        Some(kind) => {
+            schema["type"] = json!([kind, "null"]);
+            schema
+        }
+        None => json!({ "anyOf": [schema, { "type": "null" }] }),
+    }
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn name() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 64 })
+}
+
+fn flag() -> Value {
+    json!({ "type": "boolean" })
+}
+
+fn number() -> Value {
+    json!({ "type": "number" })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn time() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn cursor() -> Value {
+    json!({ "type": "string", "pattern": "^[a-z0-9]{8}\\.(0|[1-9][0-9]*)$" })
+}
+
+fn one_of(words: &[&str]) -> Value {
+    json!({ "enum": words })
+}
+
+fn reading() -> Value {
+    let of_row = |row: &QuantityRow| (row.json_name.to_owned(), json!({ "type": "number" }));
+    let mut properties: Map<String, Value> = QUANTITIES.iter().map(of_row).collect();
+    properties.insert("t".to_owned(), time());
+    json!({ "type": "object", "required": ["t"], "properties": properties })
+}
+
+type Named = Vec<(&'static str, Value)>;
+
+fn registry() -> Named {
+    let option = json!({ "type": ["boolean", "string"] });
+    vec![
+        (
+            "Device",
+            object(&[
+                ("id", json!({ "type": "string", "pattern": "^[a-z0-9_]{1,48}$" })),
+                ("name", name()),
+                ("line?", text()),
+                ("dialect", text()),
+                ("address?", text()),
+                ("channel?", or_null(count())),
+                ("model", or_null(text())),
+                ("capabilities", list(text())),
+                ("state", object(&[("relay", or_null(flag()))])),
+                ("online", or_null(flag())),
+                ("last_seen", or_null(time())),
+                ("last_reading", or_null(of("Reading"))),
+                ("groups", list(text())),
+                ("members?", list(text())),
+                ("options", map(option.clone())),
+            ]),
+        ),
+        ("Devices", object(&[("devices", list(of("Device")))])),
+        ("Reading", reading()),
+    ]
+}
+
+/// What changes the registry, and what comes of it.
+fn changes() -> Named {
+    let members = json!({ "type": "array", "items": { "type": "string" }, "maxItems": 256 });
+    vec![
+        (
+            "NewDevice",
+            body(&[
+                ("line", text()),
+                ("address", text()),
+                ("channel?", json!({ "type": "integer", "minimum": 1, "maximum": 255 })),
+                ("name?", name()),
+            ]),
+        ),
+        (
+            "DeviceChange",
+            body(&[("name?", name()), ("options?", map(json!({ "type": ["boolean", "string", "null"] })))]),
+        ),
+        ("Replacement", body(&[("address", text())])),
+        (
+            "Joining",
+            object(&[
+                ("line", text()),
+                ("open", flag()),
+                ("opened_at", time()),
+                ("closes_at", time()),
+                ("joined", list(text())),
+                ("code?", text()),
+                ("error?", of("Trouble")),
+            ]),
+        ),
+        ("Joinings", object(&[("joining", list(of("Joining")))])),
+        (
+            "NewJoining",
+            body(&[
+                ("line?", text()),
+                ("seconds?", json!({ "type": "integer", "minimum": 1, "maximum": 600 })),
+                ("code?", text()),
+            ]),
+        ),
+        ("Groups", object(&[("groups", list(of("Device")))])),
+        ("NewGroup", body(&[("name", name()), ("members", members.clone())])),
+        ("GroupChange", body(&[("name?", name()), ("members?", members)])),
+        ("Trouble", object(&[("code", text()), ("detail", text())])),
+    ]
+}
+
+fn switching() -> Named {
+    let states: Vec<&str> = STATES.iter().map(|(_, word)| *word).collect();
+    vec![
+        (
+            "Command",
+            object(&[
+                ("id", json!({ "type": "string", "pattern": "^cmd_[0-9a-z]{26}$" })),
+                ("device", text()),
+                ("command", one_of(&["switch", "read", "identify"])),
+                ("args", json!({ "type": "object" })),
+                ("state", one_of(&states)),
+                ("version", count()),
+                ("attempts", count()),
+                ("outcome?", one_of(&["not_applied", "unknown"])),
+                ("error?", of("Trouble")),
+                ("created_at", time()),
+                ("expires_at", time()),
+                ("times", map(time())),
+                ("requested_by", text()),
+                ("idempotency_key?", text()),
+                ("members?", list(of("CommandPart"))),
+                ("cause?", text()),
+                ("part_of?", text()),
+            ]),
+        ),
+        (
+            "CommandPart",
+            object(&[
+                ("device", text()),
+                ("command", text()),
+                ("state", one_of(&states)),
+                ("outcome?", one_of(&["not_applied", "unknown"])),
+                ("error?", of("Trouble")),
+            ]),
+        ),
+        (
+            "NewCommand",
+            body(&[
+                ("command", one_of(&["switch", "toggle", "read", "identify"])),
+                (
+                    "args?",
+                    body(&[
+                        ("on?", flag()),
+                        ("seconds?", json!({ "type": "integer", "minimum": 1, "maximum": 30 })),
+                    ]),
+                ),
+                ("ttl_s?", json!({ "type": "integer", "minimum": 1, "maximum": 86_400 })),
+            ]),
+        ),
+    ]
+}
+
+fn feed() -> Named {
+    let event = json!({
+        "type": "object",
+        "required": ["id", "t", "kind", "gateway", "data"],
+        "properties": {
+            "id": cursor(), "t": time(), "kind": text(), "gateway": text(), "device": text(),
+            "data": { "type": "object" },
+            "late": flag(), "estimated": flag(), "t_estimated": flag(),
+        },
+    });
+    let seconds = |max: u32| json!({ "type": "integer", "minimum": 0, "maximum": max });
+    vec![
+        (
+            "EventsQuestion",
+            body(&[
+                ("after?", text()),
+                ("wait?", seconds(50)),
+                ("limit?", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })),
+                ("device?", json!({ "type": "array", "items": name(), "minItems": 1 })),
+                ("kind?", json!({ "type": "array", "items": name(), "minItems": 1 })),
+                ("strict?", flag()),
+                ("snapshot?", flag()),
+            ]),
+        ),
+        ("Event", event),
+        (
+            "Events",
+            object(&[
+                ("epoch", text()),
+                ("cursor", cursor()),
+                ("oldest", cursor()),
+                ("latest", cursor()),
+                ("more", flag()),
+                ("events", list(of("Event"))),
+            ]),
+        ),
+        (
+            "Snapshot",
+            object(&[
+                ("cursor", cursor()),
+                ("taken_at", time()),
+                ("gateway", of("Gateway")),
+                ("devices", list(of("Device"))),
+                ("commands", list(of("Command"))),
+            ]),
+        ),
+    ]
+}
+
+fn about() -> Named {
+    let line: [(&str, Value); 5] = [
+        ("port", flag()),
+        ("port_error?", text()),
+        ("modem", or_null(flag())),
+        ("last_heard", or_null(time())),
+        ("malformed", map(count())),
+    ];
+    let option = object(&[("allowed", list(json!({ "type": ["boolean", "string"] }))), ("about", text())]);
+    let told: [(&str, Value); 3] =
+        [("joins", list(text())), ("options", map(option)), ("foreign", list(text()))];
+    vec![
+        ("LineHealth", object(&line)),
+        ("Line", object(&[&line[..], &told[..]].concat())),
+        (
+            "Gateway",
+            object(&[
+                ("id", text()),
+                ("version", text()),
+                ("started_at", time()),
+                ("feed", object(&[("epoch", text()), ("oldest", cursor()), ("latest", cursor())])),
+                ("lines", map(of("Line"))),
+            ]),
+        ),
+        ("Live", object(&[("status", one_of(&["ok"]))])),
+        (
+            "Health",
+            object(&[
+                ("status", one_of(&["ok", "degraded"])),
+                (
+                    "parts?",
+                    json!({
+                        "type": "object",
+                        "properties": { "lines": map(of("LineHealth")) },
+                        "additionalProperties": flag(),
+                    }),
+                ),
+                ("details?", map(text())),
+            ]),
+        ),
+        ("Document", json!({ "type": "object", "required": ["openapi"] })),
+        (
+            "Problem",
+            object(&[
+                ("type", text()),
+                ("title", text()),
+                ("status", json!({ "type": "integer", "minimum": 400, "maximum": 599 })),
+                ("detail", text()),
+                ("field?", text()),
+                ("allowed?", json!({})),
+                ("reason?", text()),
+            ]),
+        ),
+    ]
+}
+
+/// The box: its configuration, its log.
+fn upkeep() -> Named {
+    vec![
+        (
+            "Configuration",
+            object(&[
+                ("file", or_null(text())),
+                ("values", json!({ "type": "object" })),
+                ("overridden", map(text())),
+                ("restart_needed", flag()),
+            ]),
+        ),
+        ("ConfigurationChange", map(json!({ "type": "object" }))),
+        ("Restarting", object(&[("restarting", flag())])),
+        ("Log", object(&[("entries", list(of("LogLine"))), ("next", count())])),
+        (
+            "LogLine",
+            object(&[
+                ("n", count()),
+                ("t", time()),
+                ("level", text()),
+                ("target", text()),
+                ("message", text()),
+            ]),
+        ),
+    ]
+}
+
+/// What was measured.
+fn history() -> Named {
+    vec![
+        (
+            "Readings",
+            object(&[
+                ("device", text()),
+                ("from", time()),
+                ("to", time()),
+                ("step_s", or_null(count())),
+                ("columns", list(text())),
+                ("rows", list(list(json!({ "type": ["string", "number", "null"] })))),
+                ("more", flag()),
+                ("cursor?", text()),
+                ("next?", text()),
+            ]),
+        ),
+        ("Energy", object(&[("device", text()), ("timezone", text()), ("days", list(of("EnergyDay")))])),
+        (
+            "EnergyDay",
+            object(&[
+                ("date", json!({ "type": "string", "format": "date" })),
+                ("energy_kwh?", number()),
+                ("energy_export_kwh?", number()),
+                ("partial?", flag()),
+                ("estimated?", flag()),
+            ]),
+        ),
+    ]
+}
