@@ -18,7 +18,7 @@ mod tls;
 
 pub use dialects::{Dialect, LineConfig, Shown, note};
 pub use file::ConfigError;
-pub use http::HttpKeys;
+pub use http::{HttpKeys, HttpTls};
 pub use place::{AS_RECORDED, Pace, Place};
 
 use crate::device::LineName;

@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 mod event_loop;
+mod web;
 
 use crate::config::{Config, LineConfig};
 use crate::device::{Moment, Now};
 use crate::disk::{self, Restored, Started};
 use crate::door::{self, Door, Past};
-use crate::http::guard::host::Hosts;
 use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
 use crate::port::recorder::{self, Written};
@@ -165,6 +165,7 @@ async fn once(
     let http = listener.local_addr().context("the HTTP listener")?;
     let started = disk::start(&config.store_dir, disk::Options::default(), seed, clock.now().unix_ms)
         .with_context(|| format!("state folder {}", config.store_dir.display()))?;
+    let web = web::settings(config, http)?;
     let (port_events, port_inbox) = mpsc::channel(PORT_QUEUE);
     let (setups, ports): (Vec<_>, Vec<_>) = config.lines.iter().map(|line| line.setup()).unzip();
     let mut hub = Hub::new(setups, VERSION, number(&seed, 0));
@@ -192,9 +193,9 @@ async fn once(
     }
     let (stop_edges, stopped) = watch::channel(false);
     let started_unix_ms = event_loop.clock.now().unix_ms;
-    let running = Running { stopped, started_unix_ms, seed: number(&seed, 8), upkeep: upkeep.clone() };
+    write_cli_file(&config.store_dir, &web::url(&web, http))?;
+    let running = Running { stopped, started_unix_ms, seed: number(&seed, 8), upkeep: upkeep.clone(), web };
     let (mut edges, broker) = start_edges(config, listener, &door, running);
-    write_cli_file(&config.store_dir, http)?;
     if let Some(ready) = ready {
         tokio::spawn(announce(ready, http, broker));
     }
@@ -235,6 +236,8 @@ struct Running {
     started_unix_ms: i64,
     seed: u64,
     upkeep: Upkeep,
+    /// What the machine and the configuration say of the HTTP API.
+    web: http::Settings,
 }
 
 fn start_edges(
@@ -251,24 +254,12 @@ fn start_edges(
         upkeep,
         version: VERSION.into(),
         started_unix_ms: running.started_unix_ms,
-        guard: http::guard::Rules {
-            hosts: Hosts::new(hostname().as_deref(), &config.http.names),
-            origins: config.http.cors_origins.clone(),
-        },
-        limits: config.http.limits,
-        connections: config.http_connections.unwrap_or(http::CONNECTIONS),
-        ..http::Settings::default()
+        ..running.web
     };
     edges.spawn(http::serve(listener, door.clone(), settings, running.stopped.clone()));
     let told = mqtt::Told { seed: running.seed, stop: running.stopped, listening, meters };
     edges.spawn(mqtt::run(door.clone(), config.mqtt.clone(), told));
     (edges, broker)
-}
-
-/// What this machine calls itself; read anew at each start.
-fn hostname() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(text.trim_end().to_owned())
 }
 
 async fn announce(
@@ -309,11 +300,11 @@ fn read_since(past: &impl Past, checkpoint: u64) -> std::io::Result<Vec<Event>> 
     }
 }
 
-fn write_cli_file(state: &Path, http: SocketAddr) -> anyhow::Result<()> {
+fn write_cli_file(state: &Path, url: &str) -> anyhow::Result<()> {
     let path = state.join(CLI_FILE);
     let mut options = std::fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-    file.and_then(|mut file| writeln!(file, "http://{http}")).with_context(|| path.display().to_string())
+    file.and_then(|mut file| writeln!(file, "{url}")).with_context(|| path.display().to_string())
 }
 
 /// Eight bytes of the seed as a number.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::cli::{ConfigFile, gateway};
+use crate::config::HttpTls;
 use crate::mqtt::BrokerChoice;
 
 /// Says what the configuration means, or where it is wrong.
@@ -24,7 +25,27 @@ pub fn run(file: &ConfigFile, out: &mut impl Write) -> anyhow::Result<ExitCode> 
             writeln!(out, "    recorded into {}", file.display())?;
         }
     }
-    writeln!(out, "  http: {}", config.http_listen)?;
+    let scheme = if config.http.tls == HttpTls::Off { "http" } else { "https" };
+    writeln!(out, "  {scheme}: {}", config.http_listen)?;
+    match &config.http.tls {
+        HttpTls::Off if !config.http_listen.ip().is_loopback() => {
+            writeln!(
+                out,
+                "    without TLS: whoever listens on this network reads the tokens; tls = \"self_signed\" or a proxy ends that"
+            )?;
+        }
+        HttpTls::Off => {}
+        HttpTls::SelfSigned => {
+            let state = config.store_dir.display();
+            writeln!(
+                out,
+                "    with a certificate of its own, made once in {state}; its SHA-256 is in the log of each start"
+            )?;
+        }
+        HttpTls::Files { cert, .. } => {
+            writeln!(out, "    with {}, read anew when it changes", cert.display())?;
+        }
+    }
     match &config.mqtt.broker {
         BrokerChoice::Embedded { listen, users } => {
             writeln!(out, "  mqtt: own broker on {listen}, {} users", users.len())?;

@@ -11,11 +11,13 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::sse::{Message, Parser};
+use super::tls::Trust;
 
 /// A gateway on the same network answers the knock at once.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ const ANSWER_MAX: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Client {
     authority: String,
+    /// `None`: without TLS.
+    trust: Option<Trust>,
 }
 
 /// An answer, whatever its status.
@@ -71,15 +75,32 @@ impl Answer {
 }
 
 impl Client {
-    /// A client of the gateway at `url`: `http://127.0.0.1:8480`.
+    /// A client of the gateway at `url`: `http://127.0.0.1:8480`, or `https://box:8480/#sha256=AB:CD:…` with the
+    /// fingerprint of its certificate.
     ///
     /// # Errors
-    /// When it is no `http://` address.
+    /// When it is no such address.
     pub fn new(url: &str) -> anyhow::Result<Self> {
+        let pin = url.split_once("#sha256=").map(|(_, pin)| Trust::pinned(pin)).transpose()?;
+        Self::trusting(url, pin)
+    }
+
+    /// A client of the gateway at `url`, which is known by `trust` if it is `https://`.
+    ///
+    /// # Errors
+    /// When it is no such address.
+    pub fn trusting(url: &str, trust: Option<Trust>) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
-        let host = uri.host().filter(|_| uri.scheme_str() == Some("http"));
+        let (usual, trust) = match uri.scheme_str() {
+            Some("https") => {
+                let how = "say how the gateway is known: --fingerprint SHA256 (it prints it at its start), or --ca-file FILE";
+                (443, Some(trust.context(how)?))
+            }
+            _ => (80, None),
+        };
+        let host = uri.host().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
         let host = host.with_context(|| format!("`{url}` is not an address like http://127.0.0.1:8480"))?;
-        Ok(Self { authority: format!("{host}:{}", uri.port_u16().unwrap_or(80)) })
+        Ok(Self { authority: format!("{host}:{}", uri.port_u16().unwrap_or(usual)), trust })
     }
 
     /// `GET path`; `wait` is what the server was asked to hold the request at most.
@@ -164,7 +185,7 @@ impl Client {
         };
         timeout(ANSWER_TIME + wait, answer)
             .await
-            .with_context(|| format!("http://{} did not answer in time", self.authority))?
+            .with_context(|| format!("{} did not answer in time", self.authority))?
     }
 
     /// Opens the event stream at `path`, after `last_id` if there is one.
@@ -196,7 +217,7 @@ impl Client {
         };
         timeout(ANSWER_TIME, open)
             .await
-            .with_context(|| format!("http://{} did not answer in time", self.authority))?
+            .with_context(|| format!("{} did not answer in time", self.authority))?
     }
 
     fn request(&self, method: Method, path: &str, body: String) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -209,19 +230,32 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(Response<Incoming>, JoinSet<()>)> {
-        let unreachable =
-            || format!("no gateway answers at http://{}; is `plugline run` up?", self.authority);
+        let unreachable = || format!("no gateway answers at {}; is `plugline run` up?", self.authority);
         let stream =
             timeout(CONNECT_TIME, TcpStream::connect(&self.authority)).await.with_context(unreachable)?;
-        let stream = TokioIo::new(stream.with_context(unreachable)?);
-        let (mut sender, connection) = http1::handshake(stream).await?;
+        let stream = stream.with_context(unreachable)?;
+        let (mut sender, task) = match &self.trust {
+            None => Self::shake(stream).await?,
+            Some(trust) => {
+                let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
+                let secured = timeout(CONNECT_TIME, trust.connect(host, stream)).await;
+                Self::shake(secured.with_context(unreachable)??).await?
+            }
+        };
+        Ok((sender.send_request(request).await.with_context(unreachable)?, task))
+    }
+
+    async fn shake(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> anyhow::Result<(http1::SendRequest<Full<Bytes>>, JoinSet<()>)> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // The set ends the connection's task when it is dropped with its answer.
         let mut task = JoinSet::new();
         task.spawn(async move {
             // What goes wrong here is told to whoever waits for the answer.
             let _ = connection.await;
         });
-        Ok((sender.send_request(request).await.with_context(unreachable)?, task))
+        Ok((sender, task))
     }
 }
 

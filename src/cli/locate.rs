@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::client::Client;
+use crate::cli::tls::Trust;
 use crate::run::CLI_FILE;
 
 /// Which gateway to talk to.
@@ -17,6 +18,12 @@ pub struct Gateway {
     /// State folder of the running gateway [default: the configuration's]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// SHA-256 of the gateway's certificate, for an `https://` URL; it prints it at its start
+    #[arg(long, value_name = "SHA256", env = "PLUGLINE_FINGERPRINT", requires = "url")]
+    pub fingerprint: Option<String>,
+    /// PEM file with the CA of the gateway's certificate, for an `https://` URL
+    #[arg(long, value_name = "FILE", requires = "url", conflicts_with = "fingerprint")]
+    pub ca_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -28,12 +35,20 @@ impl Gateway {
     /// # Errors
     /// When no running gateway is found, with the way out.
     pub fn client(&self) -> anyhow::Result<Client> {
+        let trust = match (&self.fingerprint, &self.ca_file) {
+            (Some(fingerprint), _) => Some(Trust::pinned(fingerprint)?),
+            (None, Some(file)) => Some(Trust::by_ca(file)?),
+            (None, None) => None,
+        };
         let url = match (&self.url, &self.state) {
             (Some(url), _) => url.clone(),
             (None, Some(state)) => url_in(state)?,
             (None, None) => url_in(&state_folder())?,
         };
-        Client::new(&url)
+        match trust {
+            Some(trust) => Client::trusting(&url, Some(trust)),
+            None => Client::new(&url),
+        }
     }
 }
 

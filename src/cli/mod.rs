@@ -28,6 +28,7 @@ pub mod simulate;
 pub mod sockets;
 pub mod sse;
 pub mod switch;
+pub mod tls;
 
 /// Gateway for passive sockets on the mains wiring.
 #[derive(Debug, Parser)]

@@ -29,6 +29,9 @@ pub(super) struct File<'t> {
 pub(super) struct Http {
     pub(super) listen: Option<Spanned<String>>,
     pub(super) connections: Option<Spanned<usize>>,
+    pub(super) tls: Option<Spanned<String>>,
+    pub(super) tls_cert_file: Option<Spanned<PathBuf>>,
+    pub(super) tls_key_file: Option<Spanned<PathBuf>>,
     pub(super) names: Vec<Spanned<String>>,
     pub(super) cors_origins: Vec<Spanned<String>>,
     pub(super) reads_per_s: Option<Spanned<u32>>,

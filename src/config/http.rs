@@ -1,11 +1,32 @@
 //! The keys of `[http]` about whom the API answers to.
 
+use std::path::PathBuf;
+
 use toml::Spanned;
 
+use super::tls::pem;
 use super::{CONNECTIONS_MAX, ConfigError, Context, file};
 use crate::http::guard::host::{Authority, Host};
 use crate::http::guard::origin::Origin;
 use crate::http::limits::figures::Figures;
+use crate::mqtt::tls::{Client, certificates, key as pem_key};
+
+/// Whose certificate the API shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HttpTls {
+    /// None: it is not over TLS.
+    #[default]
+    Off,
+    /// One that it makes for itself.
+    SelfSigned,
+    /// That of these files.
+    Files {
+        /// The certificate, and those between it and its CA; PEM.
+        cert: PathBuf,
+        /// Its private key; PEM.
+        key: PathBuf,
+    },
+}
 
 /// What the configuration says of the HTTP API beyond where it listens.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +35,8 @@ pub struct HttpKeys {
     pub names: Vec<Host>,
     /// Origins whose pages may use the API.
     pub cors_origins: Vec<Origin>,
+    /// Whether it is over TLS.
+    pub tls: HttpTls,
     /// How much one may ask for.
     pub limits: Figures,
 }
@@ -26,8 +49,36 @@ pub(super) fn keys(context: &Context<'_>, http: &file::Http) -> Result<HttpKeys,
     Ok(HttpKeys {
         names: http.names.iter().map(|name| host(context, name)).collect::<Result<_, _>>()?,
         cors_origins: http.cors_origins.iter().map(|text| origin(context, text)).collect::<Result<_, _>>()?,
+        tls: tls(context, http)?,
         limits: limits(context, http)?,
     })
+}
+
+fn tls(context: &Context<'_>, http: &file::Http) -> Result<HttpTls, ConfigError> {
+    let files = (&http.tls_cert_file, &http.tls_key_file);
+    if let Some(tls) = &http.tls {
+        return match (tls.get_ref().as_str(), files) {
+            ("self_signed", (None, None)) => Ok(HttpTls::SelfSigned),
+            ("self_signed", _) => {
+                Err(context.wrong(tls, "tls = \"self_signed\" makes its own files; leave it out"))
+            }
+            _ => Err(context.wrong(tls, "wanted tls = \"self_signed\", or tls_cert_file and tls_key_file")),
+        };
+    }
+    match files {
+        (None, None) => Ok(HttpTls::Off),
+        (Some(cert), None) => Err(context.wrong(cert, "tls_cert_file needs tls_key_file")),
+        (None, Some(key)) => Err(context.wrong(key, "tls_key_file needs tls_cert_file")),
+        (Some(cert), Some(key)) => {
+            let chain = pem(context, cert, certificates)?;
+            if Client::new(chain, pem(context, key, pem_key)?).is_err() {
+                let shown = key.get_ref().display();
+                let text = format!("{shown}: this key does not belong to the certificate, or cannot be used");
+                return Err(context.wrong(key, text));
+            }
+            Ok(HttpTls::Files { cert: cert.get_ref().clone(), key: key.get_ref().clone() })
+        }
+    }
 }
 
 fn limits(context: &Context<'_>, http: &file::Http) -> Result<Figures, ConfigError> {
@@ -100,6 +151,9 @@ mod tests {
         refused("[http]\ncors_origins = [\"*\"]\n", (2, 17), "every page of the web");
         refused("[http]\ncors_origins = [\"null\"]\n", (2, 17), "sandbox");
         refused("[http]\ncors_origins = [\"https://a/\"]\n", (2, 17), "no slash");
+        refused("[http]\ntls = \"yes\"\n", (2, 7), "self_signed");
+        refused("[http]\ntls_cert_file = \"secret\"\n", (2, 17), "needs tls_key_file");
+        refused("[http]\ntls_cert_file = \"secret\"\ntls_key_file = \"secret\"\n", (2, 17), "no certificate");
         refused("[http]\nreads_per_s = 100001\n", (2, 15), "or 0 for no limit");
         refused("[http]\nstreams_per_address = 100001\n", (2, 23), "from 1 to 100000");
         refused("[http]\ncors_orgins = []\n", (2, 1), "`cors_origins`?");

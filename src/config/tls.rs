@@ -48,7 +48,7 @@ pub(super) fn check_wanted(
     }
 }
 
-fn pem<T>(
+pub(super) fn pem<T>(
     context: &Context<'_>,
     path: &Spanned<PathBuf>,
     parse: fn(&str) -> Result<T, BadPem>,

@@ -20,7 +20,6 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tower_service::Service as _;
@@ -30,15 +29,17 @@ use super::limits::{Limits, shows_token};
 use super::pen::{Pad, Writing};
 use super::progress::Progress;
 use super::stopped;
+use super::stream::Stream;
 
 /// Buffer of a connection, hence the largest request head.
-const BUFFER: usize = 16 * 1024;
+pub(super) const BUFFER: usize = 16 * 1024;
 /// Pieces that are ready at once are written together up to this size.
 const TOGETHER: usize = 64 * 1024;
 /// The end of a chunked body.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-type Io = Progress<TcpStream>;
+/// The bytes of a connection, with a limit on waiting.
+pub(super) type Io = Progress<Stream>;
 
 /// What all connections of a server share.
 #[derive(Clone)]
@@ -56,13 +57,7 @@ pub(super) struct Desk {
 }
 
 /// Answers requests until the other side, a limit or the server ends it.
-pub(super) async fn connection(
-    stream: TcpStream,
-    peer: Peer,
-    desk: Arc<Desk>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut io = Progress::new(stream, desk.stall);
+pub(super) async fn connection(mut io: Io, peer: Peer, desk: Arc<Desk>, mut stop: watch::Receiver<bool>) {
     let mut head_time = desk.head_time;
     loop {
         let taken = match exchange(io, (&desk, peer), head_time, &mut stop).await {
@@ -194,7 +189,7 @@ impl Service<Request<Incoming>> for Clerk {
 
 impl Desk {
     /// Answers a request: by the guard, or by whom it lets it pass to.
-    fn answer(
+    pub(super) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,

@@ -51,6 +51,10 @@ pub(super) async fn health<S: Source + Commands>(
         .with("status", if good { "ok" } else { "degraded" })
         .object("parts", parts.object("lines", lines(&app.source)))
         .object("details", details);
+    let view = match &app.settings.tls {
+        Some(keys) => view.object("tls", Object::default().with("sha256", keys.fingerprint())),
+        None => view,
+    };
     let status = if strict && !good { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     Ok(json(status, views::text(&view)))
 }

@@ -21,6 +21,7 @@ mod fields;
 mod groups;
 pub mod guard;
 mod health;
+mod http2;
 mod joining;
 pub mod limits;
 mod lines;
@@ -39,6 +40,8 @@ mod reply;
 pub mod routes;
 mod serve;
 mod sse;
+mod stream;
+pub mod tls;
 mod wish;
 
 pub use serve::serve;
@@ -57,6 +60,10 @@ pub struct Settings {
     pub started_unix_ms: i64,
     /// Whom requests may be addressed to and which pages may send them.
     pub guard: guard::Rules,
+    /// The certificate to show; without one the API is not over TLS.
+    pub tls: Option<Arc<tls::Keys>>,
+    /// How often renewed files of it are looked for, at most.
+    pub tls_look: Duration,
     /// How much one may ask for.
     pub limits: limits::figures::Figures,
     /// Connections held at once; one more is answered 503.
@@ -88,6 +95,8 @@ impl Default for Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             started_unix_ms: 0,
             guard: guard::Rules::default(),
+            tls: None,
+            tls_look: tls::LOOK,
             limits: limits::figures::Figures::default(),
             connections: CONNECTIONS,
             head_time: Duration::from_secs(10),

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+
+use super::stream::Stream;
 
 /// What may be read while nobody wants it: a request that comes before the last one is answered. More waits in
 /// the kernel.
@@ -61,10 +62,22 @@ impl<T> Progress<T> {
     }
 }
 
-impl Progress<TcpStream> {
+impl Progress<Stream> {
     /// Ready when there is something to read, or the other side is gone.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        if self.ahead.is_empty() { self.io.readable().await } else { Ok(()) }
+    pub(super) async fn readable(&mut self) -> io::Result<()> {
+        if !self.ahead.is_empty() {
+            return Ok(());
+        }
+        match &mut self.io {
+            Stream::Plain(stream) => stream.readable().await,
+            // That bytes came does not mean that there is something in them.
+            Stream::Tls(stream) => {
+                let mut bytes = [0; LOOK];
+                let count = stream.read(&mut bytes).await?;
+                self.ahead.extend_from_slice(&bytes[..count]);
+                if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+            }
+        }
     }
 }
 
@@ -138,7 +151,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Progress<T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
 

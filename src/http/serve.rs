@@ -16,8 +16,11 @@ use super::connection::{Desk, connection};
 use super::guard::Peer;
 use super::limits::Limits;
 use super::problem::{Problem, TOO_MANY_CONNECTIONS};
+use super::progress::Progress;
 use super::routes::router;
-use super::{App, Settings, stopped};
+use super::stream::Stream;
+use super::tls::Acceptor;
+use super::{App, Settings, http2, stopped};
 use crate::source::{Commands, Source};
 
 /// Refusals being told at once; connections beyond are dropped without a word.
@@ -47,6 +50,10 @@ pub async fn serve<S: Source + Commands>(
             head_time: settings.head_time,
             stall: settings.stall,
         }),
+        tls: settings
+            .tls
+            .clone()
+            .map(|keys| Acceptor::new(keys, settings.tls_look).expect("ring has what TLS 1.2 and 1.3 need")),
         places: Arc::new(Semaphore::new(settings.connections)),
         refusals: Arc::new(Semaphore::new(REFUSALS)),
         settings,
@@ -87,6 +94,7 @@ pub async fn serve<S: Source + Commands>(
 
 struct Server {
     desk: Arc<Desk>,
+    tls: Option<Acceptor>,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     settings: Arc<Settings>,
@@ -100,18 +108,57 @@ impl Server {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             // One that is over already has no address; its requests are nobody's.
             let local = stream.local_addr().unwrap_or(from).ip().to_canonical();
-            let peer = Peer { address: from.ip().to_canonical(), local, secure: false };
-            let connection = connection(stream, peer, Arc::clone(&self.desk), self.stop.clone());
-            tasks.spawn(async move {
-                connection.await;
-                drop(place);
-            });
-        } else if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
+            let peer = Peer { address: from.ip().to_canonical(), local, secure: self.tls.is_some() };
+            let (desk, stop) = (Arc::clone(&self.desk), self.stop.clone());
+            match self.tls.clone() {
+                None => {
+                    let connection =
+                        connection(Progress::new(Stream::Plain(stream), desk.stall), peer, desk, stop);
+                    tasks.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Some(tls) => {
+                    tasks.spawn(async move {
+                        secured(tls, stream, (peer, desk), stop).await;
+                        drop(place);
+                    });
+                }
+            }
+            return;
+        }
+        // What is said in plain text means nothing to who expects TLS.
+        if self.tls.is_some() {
+            return;
+        }
+        if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
             tasks.spawn(async move {
                 let _ = timeout(REFUSAL_TIME, refuse(stream)).await;
                 drop(place);
             });
         }
+    }
+}
+
+/// A connection over TLS, by the protocol that both sides like best.
+async fn secured(
+    tls: Acceptor,
+    stream: TcpStream,
+    (peer, desk): (Peer, Arc<Desk>),
+    stop: watch::Receiver<bool>,
+) {
+    match timeout(desk.head_time, tls.accept(stream)).await {
+        Ok(Ok((stream, two))) => {
+            let io = Progress::new(Stream::Tls(Box::new(stream)), desk.stall);
+            if two {
+                http2::connection(io, peer, desk, stop).await;
+            } else {
+                connection(io, peer, desk, stop).await;
+            }
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 

@@ -113,7 +113,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("rumqttc", &["mqtt"]),
     ("mqtt5", &["mqtt::broker"]),
-    ("rustls", &["mqtt::tls"]),
+    ("rustls", &["mqtt::tls", "http::tls", "cli::tls"]),
     ("rustls_native_certs", &["mqtt::transport"]),
     ("axum", &["http"]),
     ("tokio_serial", &["port"]),

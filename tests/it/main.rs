@@ -23,6 +23,7 @@ mod mqtt;
 mod mqtt_tls;
 mod parts;
 mod ports;
+mod proxies;
 mod requirements;
 mod rig;
 mod switching;

@@ -90,6 +90,11 @@ impl Hosts {
         Self { names: all }
     }
 
+    /// Every name, and the addresses that the configuration names.
+    pub fn iter(&self) -> impl Iterator<Item = &Host> {
+        self.names.iter()
+    }
+
     /// Whether a request that came in at the address `local` may be addressed to `host`. Ports do not matter: a
     /// tunnel has its own.
     #[must_use]

@@ -96,6 +96,11 @@ impl Lab {
         Self { address, door, keeper, requests, past, stop, upkeep, served }
     }
 
+    /// The number of the last event.
+    pub(crate) fn head(&self) -> u64 {
+        self.past.events.lock().expect("not poisoned").len() as u64
+    }
+
     /// Appends a reading of one device; gives its number.
     pub(crate) fn reading(&self, device: &str) -> u64 {
         self.append(Some(device), Body::Reading(Reading::of(Quantity::Power, 41_700)))
