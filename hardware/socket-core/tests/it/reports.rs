@@ -310,7 +310,8 @@ fn a_crystal_that_is_50_ppm_off_keeps_its_slot_while_beacons_are_heard() {
         let frames = superframe(&mut gateway, &mut bench, true);
         let told = frames.iter().filter(|sent| sent.kind() == Kind::Report).count();
         assert_eq!(told, 1);
-        assert_eq!(frames[0].start_us, slot_us(&gateway, start_us));
+        // It begins to know by how much: two seconds of the gateway are 0.2 ms more of its own.
+        assert!(frames[0].start_us.abs_diff(slot_us(&gateway, start_us)) <= 250);
     }
 }
 
