@@ -27,11 +27,14 @@ mod asking;
 mod beacons;
 mod hearing;
 mod joining;
+mod places;
 mod wishes;
 
 use asking::Job;
 use beacons::{Beat, Received};
 use joining::{Joining, Waiting};
+pub(super) use places::Fares;
+use places::Places;
 
 /// Counters heard and registers go to disk at least this often; what is newer may be told again after a crash, and no
 /// counter of ours is used twice.
@@ -54,6 +57,7 @@ pub struct Plugline {
     received: Received,
     beat: Beat,
     joining: Joining,
+    places: Places,
     waiting: Option<Waiting>,
     job: Option<Job>,
     /// Records written since the start.
@@ -94,6 +98,7 @@ impl Plugline {
             received: Received::default(),
             beat: Beat::default(),
             joining,
+            places: Places::default(),
             waiting: None,
             job: None,
             records: 0,

@@ -8,6 +8,7 @@ use plugline_protocol::messages::{Capabilities, Grant};
 use plugline_protocol::security::{Channel, Joined, KeySet, ReplayWindow, ShortKey};
 use plugline_protocol::{Eui64, Identity};
 
+use super::driver::Fares;
 use super::energy::Register;
 use super::options::Behaviour;
 use crate::device::{Abilities, Moment, Quantity, Target};
@@ -182,6 +183,7 @@ pub(super) struct Member {
     /// It has not shown yet that it knows of its place: it may give it up and ask to join again.
     pub(super) unproven: bool,
     pub(super) heard: Option<Moment>,
+    pub(super) fares: Fares,
     /// It was asked after a long silence and did not answer.
     pub(super) silent: bool,
     pub(super) minutes: Option<Minutes>,
@@ -208,6 +210,7 @@ impl Member {
             keeping: None,
             unproven: false,
             heard: None,
+            fares: Fares::default(),
             silent: false,
             minutes: None,
             sync: false,

@@ -60,6 +60,15 @@ impl Schedule {
         slot < self.plan.slots
     }
 
+    /// Slots whose REPORT would lie over these µs of a superframe.
+    pub(super) fn during(self, from_us: u64, to_us: u64) -> impl Iterator<Item = u16> {
+        let over = move |slot: &u16| {
+            let start_us = u64::from(self.plan.start_ms(*slot).unwrap_or(0)) * 1_000;
+            start_us < to_us && from_us < start_us + u64::from(self.busy_ms) * 1_000
+        };
+        (0..self.plan.slots).filter(over)
+    }
+
     /// Slots in the order in which they are given.
     pub(super) fn order(self) -> impl Iterator<Item = u16> {
         let groups = self.plan.slots.div_ceil(STRIDE);

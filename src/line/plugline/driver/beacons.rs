@@ -49,7 +49,7 @@ impl Received {
     }
 
     /// The bits of the superframe before `number`.
-    fn before(&mut self, number: u64) -> &[u8] {
+    pub(super) fn before(&mut self, number: u64) -> &[u8] {
         match number.checked_sub(1) {
             Some(before) if before == self.number => &self.now,
             _ => {
@@ -58,6 +58,11 @@ impl Received {
             }
         }
     }
+}
+
+/// A REPORT arrived in this slot.
+pub(super) fn is_set(bits: &[u8], slot: u16) -> bool {
+    SlotBits(bits).get(slot)
 }
 
 /// The next BEACON.
@@ -165,6 +170,7 @@ impl Plugline {
         let (number, into_us) = self.superframe(us);
         let passed = number * HALVES + into_us / 1_000 / u64::from(BEACON_REPEAT_MS);
         self.beat.next = self.beat.next.map(|next| next.max(passed) + 1);
+        self.judge_slots(now);
     }
 
     /// Goes on to the next try that the modem can still keep; `false` when this half has none left.

@@ -53,7 +53,7 @@ impl Plugline {
             return self.join_up(&frame, end_us, now);
         }
         if self.network.as_ref().is_none_or(|network| network.id != frame.network()) {
-            return self.stranger(&frame);
+            return self.stranger(&frame, end_us, now.mono);
         }
         match frame.kind() {
             Kind::Report => self.report(&frame, end_us, now),
@@ -67,8 +67,10 @@ impl Plugline {
     }
 
     /// A frame of another network: shown, never acted on.
-    fn stranger(&mut self, frame: &Frame<'_>) {
+    fn stranger(&mut self, frame: &Frame<'_>, end_us: u64, now: Moment) {
         let network = frame.network();
+        let airtime_us = self.airtime_us(frame.pdu().len());
+        self.neighbour_heard(airtime_us, end_us, now);
         let address = match frame.kind() {
             Kind::Beacon | Kind::Bulk => format!("{:04x}", network.0),
             _ => format!("{:04x}/{:04x}", network.0, frame.short().0),

@@ -111,6 +111,12 @@ impl Joining {
         self.open.is_some_and(|(only, until)| now <= until && only.is_none_or(|only| only == eui))
     }
 
+    /// A pending socket other than this one was promised the slot.
+    pub(super) fn promised(&self, slot: u16, eui: Eui64) -> bool {
+        let mut pending = self.pending.iter();
+        pending.any(|(other, pending)| *other != eui && pending.joined.grant.slot == Some(slot))
+    }
+
     fn pending_at(&self, short: ShortAddress) -> Option<(Eui64, &Pending)> {
         let mut pending = self.pending.iter();
         pending
@@ -308,41 +314,6 @@ impl Plugline {
             };
             (1..u16::MAX).map(ShortAddress).find(free)
         })
-    }
-
-    /// The slot that a socket has or gets; `None` when none is left.
-    fn slot_for(&self, eui: Eui64) -> Option<u16> {
-        let schedule = self.schedule?;
-        let own =
-            self.member_of(eui).and_then(|member| member.own.slot).filter(|slot| schedule.usable(*slot));
-        own.or_else(|| {
-            let promised = |slot: u16| {
-                let mut pending = self.joining.pending.iter();
-                pending.any(|(other, pending)| *other != eui && pending.joined.grant.slot == Some(slot))
-            };
-            schedule.order().find(|slot| !self.taken(*slot) && !promised(*slot))
-        })
-    }
-
-    /// Somebody reports in this slot.
-    pub(super) fn taken(&self, slot: u16) -> bool {
-        self.members.values().any(|member| member.own.slot == Some(slot))
-    }
-
-    /// Gives slots to sockets that have none, or one that this line does not have.
-    pub(super) fn assign_slots(&mut self) {
-        let Some(schedule) = self.schedule else { return };
-        for member in self.members.values_mut() {
-            member.own.slot = member.own.slot.filter(|slot| schedule.usable(*slot));
-        }
-        let without: Vec<Eui64> =
-            self.members.values().filter(|m| m.own.slot.is_none()).map(Member::eui).collect();
-        for eui in without {
-            let slot = self.slot_for(eui);
-            if let Some(member) = self.member_of_mut(eui) {
-                member.own.slot = slot;
-            }
-        }
     }
 
     /// A REPORT under new keys makes them count; `true` if this was one.

@@ -377,3 +377,64 @@ fn what_means_nothing_in_this_version_is_counted_as_ignored_and_not_answered() {
     assert_eq!((bench.counted("ignored"), bench.happenings.len()), (2, 2));
     assert!(bench.sent.is_empty());
 }
+
+/// A minute in which the socket's REPORT comes, or does not; it answers what it is told. Gives what it was told.
+fn minute_of(bench: &mut Bench, socket: &mut Socket, comes: bool) -> Vec<Ask> {
+    let start = bench.minute();
+    let (mut told, mut last) = (Vec::new(), 0);
+    bench.clear();
+    if comes {
+        let report = socket.report(start, false, [None; 4]);
+        bench.hear(&report);
+    }
+    while bench.minute() == start {
+        bench.wait(ms(200));
+        for sent in bench.of_kind(Kind::Command) {
+            let (counter, command) = socket.command(&sent.pdu);
+            let answer = match command.ask {
+                Ask::Read => socket.response(counter, Ended::Done, true),
+                _ => socket.answer(counter, Ended::Done),
+            };
+            bench.hear(&answer);
+            if std::mem::replace(&mut last, counter) != counter {
+                told.push(command.ask);
+            }
+        }
+        bench.clear();
+    }
+    told
+}
+
+#[test]
+fn a_socket_that_answers_and_whose_reports_never_come_is_given_another_slot_before_a_minute_is_lost() {
+    let (mut bench, mut socket) = Bench::joined();
+    let bad = socket.place().grant.slot;
+    for _ in 0..3 {
+        assert_eq!(minute_of(&mut bench, &mut socket, true), []);
+    }
+    let told: Vec<Ask> = (0..5).flat_map(|_| minute_of(&mut bench, &mut socket, false)).collect();
+    let [Ask::Read, Ask::Slot { slot }, rest @ ..] = &told[..] else { panic!("{told:?}") };
+    assert!(slot.is_some() && *slot != bad && rest.iter().all(|ask| *ask == Ask::Read), "{told:?}");
+    let own = &bench.line.member_of(EUI).unwrap().own;
+    assert_eq!((own.slot, own.told_slot), (*slot, *slot));
+    // Nobody else is sent where somebody could not be heard, and it is not moved at once again.
+    assert_ne!(bench.line.slot_for(OTHER), bad);
+    let told: Vec<Ask> = (0..14).flat_map(|_| minute_of(&mut bench, &mut socket, false)).collect();
+    assert!(!told.is_empty() && told.iter().all(|ask| *ask == Ask::Read), "{told:?}");
+}
+
+#[test]
+fn a_socket_that_most_often_finds_its_slot_taken_is_moved_and_one_that_is_silent_is_not() {
+    let (mut bench, mut socket) = Bench::joined();
+    let told: Vec<Ask> =
+        (0..10).flat_map(|minute| minute_of(&mut bench, &mut socket, minute % 2 == 0)).collect();
+    assert_eq!(told, [], "every other one is not enough");
+    let told: Vec<Ask> =
+        (0..12).flat_map(|minute| minute_of(&mut bench, &mut socket, minute % 4 == 0)).collect();
+    assert_eq!(told.iter().filter(|ask| matches!(ask, Ask::Slot { .. })).count(), 1, "{told:?}");
+
+    let (mut bench, _) = Bench::joined();
+    let slot = bench.line.member_of(EUI).unwrap().own.slot;
+    bench.wait(30 * MINUTE);
+    assert_eq!(bench.line.member_of(EUI).unwrap().own.slot, slot, "its plug was pulled");
+}
