@@ -334,7 +334,7 @@ async function groupsShowEachMember() {
   await page.getByLabel('Name of the group').fill('Evening');
   for (const name of ['Desk', 'Floor lamp']) await page.getByRole('checkbox', { name: new RegExp(`^${name} (dlt645|insteon)`) }).check();
   await page.getByRole('button', { name: 'Make the group' }).click();
-  await page.locator('[data-id^=group_]').waitFor();
+  await page.locator('[data-id=group_evening]').waitFor();
   await page.getByRole('link', { name: 'Evening' }).click();
   await settled(page);
   await page.locator('.head').getByRole('switch').click();
@@ -342,7 +342,7 @@ async function groupsShowEachMember() {
   await page.locator('.head').getByRole('switch').click();
   await page.getByRole('button', { name: 'Dissolve' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Dissolve' }).click();
-  await page.locator('[data-id^=group_]').waitFor({ state: 'detached' });
+  await page.locator('[data-id=group_evening]').waitFor({ state: 'detached' });
   await quiet(page);
 }
 
@@ -363,6 +363,36 @@ async function tokensAreShownOnce() {
   await dialog.getByRole('button', { name: 'Remove' }).click();
   await dialog.waitFor({ state: 'detached' });
   await quiet(page);
+}
+
+async function theLineIsDrawn() {
+  const gateway = await house();
+  if (!await gateway.has('/v1/lines/dlt645/quality')) return 'no quality';
+  const page = await opened('line');
+  await page.getByRole('button', { name: 'dlt645', exact: true }).click();
+  await page.getByRole('img', { name: /Map of the line/ }).waitFor();
+  const { devices } = (await gateway.ask('GET', '/v1/lines/dlt645/quality')).body;
+  assert.equal(await page.locator('.map .node').count(), devices.length);
+  assert.equal(await page.locator('.strip li').count(), 24);
+  assert.equal(await page.getByRole('row').count(), devices.length + 1);
+  await shot(page, 'line');
+  await quiet(page);
+}
+
+async function aBackupIsSaved() {
+  const gateway = await house();
+  if (!await gateway.has('/v1/backup')) return 'no backup';
+  const page = await opened('settings');
+  await page.getByLabel('Passphrase (optional)').fill('correct horse');
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download a backup' }).click()]);
+  assert.match(readFileSync(await download.path(), 'utf8'), /^plugline-backup 1/);
+  await page.getByText('Restore', { exact: true }).first().click();
+  await page.getByLabel('Backup file').setInputFiles({ name: 'x.backup', mimeType: 'text/plain', buffer: Buffer.from('{}') });
+  await page.getByRole('button', { name: 'Restore', exact: true }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Restore' }).click();
+  await page.getByRole('dialog').getByText(/no backup of a Plugline gateway/).waitFor();
+  assert.deepEqual(page.errors.filter((error) => !error.includes('422')), []);
+  await page.context().close();
 }
 
 async function codesAreCheckedByTheRulesOfTheLabel() {
@@ -403,4 +433,6 @@ export const scenes = [
   ['whoever comes through a proxy signs in with a token, and sees what it may', aTokenIsAsked],
   ['a group switches its members and tells of each', groupsShowEachMember],
   ['a token is shown once, rotated and removed', tokensAreShownOnce],
+  ['the line is drawn: who hears whom, lost reports, a day of hours', theLineIsDrawn],
+  ['a backup is saved, and a file that is none is refused with words', aBackupIsSaved],
 ];

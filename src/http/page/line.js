@@ -16,7 +16,7 @@ function Health({ about }) {
     <div><dt>${t.malformed}</dt><dd>${bad.length ? bad.map(([kind, n]) => html`<span class="tag">${kind} ${count(n)}</span> `) : html`<span class="plain">${t.malformedNone}</span>`}</dd></div></dl></section>`;
 }
 
-const share = (device) => (device.expected ? Math.max(0, 1 - device.heard / device.expected) : null);
+const share = (device) => (device.expected ? device.missed / device.expected : null);
 const grade = (lost) => (lost === null ? 'unknown' : lost < 0.02 ? 'well' : lost < 0.15 ? 'fair' : 'poor');
 const nameOf = (id) => state.devices.get(id)?.name || id;
 
@@ -68,18 +68,28 @@ function Loss({ devices }) {
   const sorted = [...devices].sort((a, b) => (share(b) ?? -1) - (share(a) ?? -1));
   const has = (field) => devices.some((one) => one[field] !== undefined && one[field] !== null);
   const more = [['hops', t.hops, ''], ['snr_db', t.snr, ' dB'], ['level_db', t.level, ' dB'], ['attempts', t.attemptsEach, '']].filter(([field]) => has(field));
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t.lossTitle}><table><thead><tr><th>${t.name}</th><th>${t.loss}</th><th>${t.heardCount}</th>${more.map(([, label]) => html`<th>${label}</th>`)}<th>${t.heardLast}</th></tr></thead>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t.lossTitle}><table><thead><tr><th>${t.name}</th><th>${t.loss}</th><th>${t.missing}</th><th>${t.heardCount}</th>${more.map(([, label]) => html`<th>${label}</th>`)}<th>${t.heardLast}</th></tr></thead>
     <tbody>${sorted.map((one) => { const lost = share(one); return html`<tr><th scope="row"><a href=${link('socket', one.device)}>${nameOf(one.device)}</a></th>
-      <td class=${grade(lost)}>${lost === null ? '–' : html`<span class="meter"><i style=${{ width: `${Math.max(2, lost * 100)}%` }} /></span> ${(lost * 100).toFixed(lost < 0.1 ? 1 : 0)} %`}</td><td>${count(one.heard)}${one.expected ? ` / ${count(one.expected)}` : ''}</td>
+      <td class=${grade(lost)}>${lost === null ? '–' : html`<span class="meter"><i style=${{ width: `${Math.max(2, lost * 100)}%` }} /></span> ${(lost * 100).toFixed(lost < 0.1 ? 1 : 0)} %`}</td><td>${one.expected ? `${count(one.missed)} / ${count(one.expected)}` : '–'}</td><td>${count(one.heard)}</td>
       ${more.map(([field, , unit]) => html`<td>${one[field] === undefined || one[field] === null ? '–' : `${one[field]}${unit}`}</td>`)}<td>${ago(one.last_heard, now())}</td></tr>`; })}</tbody></table></div>`;
 }
 
-function Hours({ hours }) {
+const HOUR_MS = 3_600_000;
+const SILENT = { heard: 0, malformed: 0, unanswered: 0 };
+/** A day of hours: those in which nothing happened are not told. */
+function day(told) {
+  const known = new Map(told.map((one) => [Math.floor(Date.parse(one.t) / HOUR_MS), one]));
+  const last = Math.floor(now() / HOUR_MS);
+  return Array.from({ length: 24 }, (_, index) => last - 23 + index).map((hour) => known.get(hour) || { t: new Date(hour * HOUR_MS).toISOString(), ...SILENT });
+}
+
+function Hours({ hours: told }) {
+  const hours = day(told);
   const ratio = (one) => { const bad = one.malformed + one.unanswered; return bad / Math.max(1, one.heard + bad); };
   return html`<ol class="strip">${hours.map((one) => { const noise = ratio(one); const level = one.heard + one.malformed + one.unanswered === 0 ? 'none' : noise < 0.01 ? 0 : noise < 0.04 ? 1 : noise < 0.1 ? 2 : noise < 0.25 ? 3 : 4;
     const words = t.hourWords(dateText(one.t), one.heard, one.malformed, one.unanswered);
     return html`<li class=${`n${level}`} title=${words}><span class="sr">${words}</span></li>`; })}</ol>
-    <p class="strip-ends"><span>${hours.length ? hourText.format(new Date(hours[0].t)) : ''}</span><span class="key">${t.quiet} <i class="n0" /><i class="n1" /><i class="n2" /><i class="n3" /><i class="n4" /> ${t.noisy}</span><span>${hours.length ? hourText.format(new Date(hours.at(-1).t)) : ''}</span></p>`;
+    <p class="strip-ends"><span>${hourText.format(new Date(hours[0].t))}</span><span class="key">${t.quiet} <i class="n0" /><i class="n1" /><i class="n2" /><i class="n3" /><i class="n4" /> ${t.noisy}</span><span>${hourText.format(new Date(hours.at(-1).t))}</span></p>`;
 }
 
 function Quality({ name }) {

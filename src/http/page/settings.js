@@ -1,7 +1,7 @@
 // The box itself: health in words, MQTT, tokens, who changed what, backup, log. Each panel stands alone: what a gateway or a
 // token does not give says so, and the others go on.
 import { address, del, get, patch, post, request } from './api.js';
-import { ago, dateText, html, save, useEffect, useLoaded, useRef, useState } from './lib.js';
+import { ago, dateText, html, save, useEffect, useLoaded, useState } from './lib.js';
 import { Busy, Choice, Confirm, Copy, Dialog, Field, Icon, Trouble } from './parts.js';
 import { logout, may, now, state, tell, useStore } from './store.js';
 import { t } from './text.js';
@@ -63,12 +63,15 @@ function Mqtt({ config, again }) {
   const [asked, setAsked] = useState(false);
   const store = async (event) => {
     event.preventDefault();
-    try { await patch('v1/config', { mqtt: changed }); setChanged({}); setProblem(null); tell(t.saved, 'good'); again(); } catch (refused) { setProblem(refused); }
+    const wanted = Object.fromEntries(Object.entries(changed).map(([name, value]) => [name, value.trim() || null]));
+    try { await patch('v1/config', { mqtt: wanted }); setChanged({}); setProblem(null); tell(t.saved, 'good'); again(); } catch (refused) { setProblem(refused); }
   };
+  if (!config.file) return html`<p>${t.noConfigFile}</p>`;
+  const fixed = (name) => config.overridden?.[`mqtt.${name}`];
   const at = (name) => problem?.field?.endsWith(name) && problem.message;
-  return html`<form onSubmit=${store}>${MQTT.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint} error=${at(name)} disabled=${!config.file} value=${changed[name] ?? told[name] ?? ''} autocomplete="off" onInput=${(event) => { setChanged({ ...changed, [name]: event.target.value }); setProblem(null); }} />`)}
+  return html`<form onSubmit=${store}>${MQTT.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${fixed(name) ? t.overridden(fixed(name)) : hint} error=${at(name)} disabled=${!!fixed(name)} value=${changed[name] ?? told[name] ?? ''} autocomplete="off" onInput=${(event) => { setChanged({ ...changed, [name]: event.target.value }); setProblem(null); }} />`)}
     ${problem && !MQTT.some(([name]) => at(name)) && html`<p class="error" role="alert">${problem.message}</p>`}
-    <p class="hint">${config.file ? t.configFile(config.file) : t.noConfigFile}</p><div class="actions"><button class="primary" disabled=${!config.file || !Object.keys(changed).length}>${t.save}</button></div>
+    <p class="hint">${t.configFile(config.file)}</p><div class="actions"><button class="primary" disabled=${!Object.keys(changed).length}>${t.save}</button></div>
     ${config.restart_needed && html`<div class="banner lost"><p>${t.restartNeeded}</p><button type="button" onClick=${() => setAsked(true)}>${t.restart}</button></div>`}</form>${asked && html`<${Restart} onClose=${() => setAsked(false)} />`}`;
 }
 
@@ -108,14 +111,14 @@ function Tokens({ tokens, again }) {
 }
 
 const who = (by) => (typeof by === 'string' ? by : by?.name || by?.id || '');
-const Audit = ({ entries }) => (entries.length ? html`<ul class="rows tall">${entries.slice(0, AUDIT_SHOWN).map((entry) => html`<li><span class="grow"><b>${who(entry.by)}</b> ${entry.action} ${entry.target ? state.devices.get(entry.target)?.name || entry.target : ''}${entry.outcome && html` <span class="hint">${entry.outcome}</span>`}</span><time datetime=${entry.t}>${dateText(entry.t)}</time></li>`)}</ul>` : html`<p>${t.noAudit}</p>`);
+const Audit = ({ entries }) => (entries.length ? html`<div class="tall" tabindex="0" role="region" aria-label=${t.auditTitle}><ul class="rows">${entries.slice(0, AUDIT_SHOWN).map((entry) => html`<li><span class="grow"><b>${who(entry.by)}</b> ${entry.action} ${entry.target ? state.devices.get(entry.target)?.name || entry.target : ''}${entry.outcome && html` <span class="hint">${entry.outcome}</span>`}</span><time datetime=${entry.t}>${dateText(entry.t)}</time></li>`)}</ul></div>` : html`<p>${t.noAudit}</p>`);
 
 function Backup() {
   const [phrase, setPhrase] = useState('');
   const [problem, setProblem] = useState(null);
   const [file, setFile] = useState(null);
+  const [whole, setWhole] = useState(false);
   const [asked, setAsked] = useState(false);
-  const picker = useRef(null);
   const backup = async (event) => {
     event.preventDefault();
     try {
@@ -124,13 +127,13 @@ function Backup() {
     } catch (refused) { setProblem(refused); }
   };
   const restore = async () => {
-    await request('POST', 'v1/restore', { body: await file.text(), type: 'text/plain', headers: phrase ? { 'Plugline-Passphrase': phrase } : {} });
+    await post('v1/restore', { backup: await file.text(), ...(phrase ? { passphrase: phrase } : {}), ...(whole ? { configuration: true } : {}) });
     tell(t.restored, 'good');
   };
   return html`<${Panel} title=${t.backupTitle}><p>${t.backupHelp}</p><form onSubmit=${backup}>
     <${Field} label=${t.passphraseOptional} type="password" autocomplete="new-password" value=${phrase} onInput=${(event) => { setPhrase(event.target.value); setProblem(null); }} />
     ${problem && html`<p class="error" role="alert">${problem.absent ? t.absent : problem.message}</p>`}<button><${Icon} name="down" />${t.backupGo}</button></form>
-    <details><summary>${t.restoreTitle}</summary><p class="hint">${t.restoreHelp}</p><${Field} label=${t.restoreFile} type="file" ref=${picker} onChange=${(event) => setFile(event.target.files[0])} /><button class="danger" disabled=${!file} onClick=${() => setAsked(true)}>${t.restoreGo}</button></details>
+    <details><summary>${t.restoreTitle}</summary><p class="hint">${t.restoreHelp}</p><${Field} label=${t.restoreFile} type="file" onChange=${(event) => setFile(event.target.files[0])} /><label class="tick"><input type="checkbox" checked=${whole} onChange=${() => setWhole(!whole)} /><span>${t.restoreWhole}</span></label><button class="danger" disabled=${!file} onClick=${() => setAsked(true)}>${t.restoreGo}</button></details>
     ${asked && html`<${Confirm} title=${t.restoreConfirm} text=${t.restoreHelp} go=${t.restoreGo} onClose=${() => setAsked(false)} act=${restore} />`}<//>`;
 }
 
