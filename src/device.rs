@@ -249,6 +249,14 @@ text_id! {
     CommandId, 30
 }
 text_id! {
+    /// A token of the HTTP API: `tok_` and ten characters; no secret.
+    TokenId, 14
+}
+text_id! {
+    /// A browser's session: `ses_` and ten characters; no secret.
+    SessionId, 14
+}
+text_id! {
     /// The life of one log: eight characters, new only when the log is lost or restored.
     Epoch, 8
 }
