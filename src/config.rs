@@ -39,7 +39,7 @@ const DEFAULT_BROKER: &str = "127.0.0.1:1883";
 /// Everything that can be chosen.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the HTTP API listens; loopback.
+    /// Where the HTTP API listens; beyond loopback only over TLS.
     pub http_listen: SocketAddr,
     /// HTTP connections held at once; `None`: as many as the API holds by default.
     pub http_connections: Option<usize>,
@@ -56,6 +56,8 @@ pub struct Config {
     /// How many times as fast as the clock the gateway lives: 1, but for demonstrations on a simulated house that is
     /// as fast. No file can set it.
     pub speed: f64,
+    /// Whoever runs it shows the first token to the person who started it; otherwise none is made. No file can set it.
+    pub shows_first_token: bool,
 }
 
 /// Reads a file that the configuration names.
@@ -129,22 +131,25 @@ impl Config {
         let file = file::read(text)?;
         let context = Context { text, read };
         let http_listen = context.address(file.http.listen.as_ref(), DEFAULT_HTTP)?;
-        if let Some(listen) = file.http.listen.as_ref().filter(|_| !http_listen.ip().is_loopback()) {
+        let http = http::keys(&context, &file.http)?;
+        let in_the_clear = matches!(http.tls, HttpTls::Off) && !http_listen.ip().is_loopback();
+        if let Some(listen) = file.http.listen.as_ref().filter(|_| in_the_clear) {
             return Err(context.wrong(
                 listen,
-                "the HTTP API has no access control yet and listens on loopback only (127.0.0.1 or [::1]); \
-                 use an ssh tunnel or a proxy that asks for a password",
+                "beyond loopback (127.0.0.1 or [::1]) tokens would pass in the clear; set `tls = \"self_signed\"` or \
+                 a certificate of your own, or leave the network to a proxy or an ssh tunnel",
             ));
         }
         Ok(Self {
             http_listen,
             http_connections: connections(&context, file.http.connections.as_ref())?,
-            http: http::keys(&context, &file.http)?,
+            http,
             mqtt: mqtt_settings(&context, &file.mqtt)?,
             lines: lines(&context, &file.line)?,
             site: site(&context, file.site.timezone.as_ref())?,
             store_dir: file.store.dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             speed: 1.0,
+            shows_first_token: false,
         })
     }
 }
@@ -331,7 +336,7 @@ mod tests {
     #[test]
     fn every_wrong_value_is_refused_where_it_stands() {
         refused("[http]\nlisten = \"here\"\n", (2, 10), "no address and port");
-        refused("[http]\nlisten = \"0.0.0.0:80\"\n", (2, 10), "loopback only");
+        refused("[http]\nlisten = \"0.0.0.0:80\"\n", (2, 10), "in the clear");
         refused("[http]\nconnections = 15\n", (2, 15), "from 16 to 100000");
         refused("[mqtt]\nbroker = \"ssl://host\"\n", (2, 10), "`mqtts://host`");
         refused("[mqtt]\nbase = \"a/#\"\n", (2, 8), "a/#");

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::access::Book;
 use crate::device::{Device, Epoch, GatewayId, LineName};
 use crate::door::{Past, Positions};
 use crate::hub::command::Command;
@@ -88,6 +89,8 @@ pub struct Restored {
     pub positions: Positions,
     /// Totals of days.
     pub days: DayRows,
+    /// Tokens, sessions, and who changed what.
+    pub book: Book,
     /// The registry is an older state than it was: counters of secured sockets must be resumed.
     pub rolled_back: bool,
     /// For a person: what was damaged and what was done about it.
@@ -217,6 +220,7 @@ pub fn start(dir: &Path, options: Options, seed: [u8; 32], unix_ms: i64) -> Resu
         checkpoint: contents.meta.checkpoint.clamp(oldest, opened.head.max(oldest)),
         positions: contents.positions.clone(),
         days: contents.days.clone(),
+        book: contents.book.clone(),
         rolled_back: store.imported(),
         reports,
     };

@@ -1,12 +1,15 @@
 //! The two doors. In: requests through one bounded mailbox, each with one answer. Out: the ring of events, read
 //! without the mailbox; what has left the ring comes from the log. The event loop alone holds the [`Keeper`].
 
+mod rights;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::access::{Book, By, Grant};
 use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
 use crate::hub::days::{DAYS_MAX, Day, DayRow, Days};
@@ -65,6 +68,8 @@ pub trait Past: Send + Sync + 'static {
 /// A request and the way its answer goes.
 #[derive(Debug)]
 pub struct Envelope {
+    /// In whose name.
+    pub by: By,
     /// What is asked.
     pub request: Request,
     /// Where the answer goes; the asker may be gone.
@@ -78,6 +83,7 @@ struct Shown {
     lines: Vec<Arc<LineHealth>>,
     parts: BTreeMap<&'static str, Part>,
     positions: Positions,
+    book: Book,
 }
 
 impl Shown {
@@ -98,6 +104,9 @@ struct Inner {
     shown: RwLock<Shown>,
     head: watch::Sender<u64>,
     durable: watch::Sender<u64>,
+    /// Counts changes of tokens and sessions.
+    rights: watch::Sender<u64>,
+    uses: Mutex<BTreeMap<Grant, i64>>,
     requests: mpsc::Sender<Envelope>,
     past: Box<dyn Past>,
     searches: Semaphore,
@@ -145,6 +154,8 @@ pub fn open(identity: Identity, head: u64, past: Box<dyn Past>, positions: Posit
         shown: RwLock::new(Shown { positions, ..Shown::default() }),
         head: watch::Sender::new(head),
         durable: watch::Sender::new(head),
+        rights: watch::Sender::new(0),
+        uses: Mutex::default(),
         requests,
         past,
         searches: Semaphore::new(SEARCHES),
@@ -419,9 +430,9 @@ impl Commands for Door {
         self.look(|shown| shown.parts.iter().map(|(name, part)| (*name, part.clone())).collect())
     }
 
-    async fn request(&self, request: Request) -> Answer {
+    async fn ask(&self, by: By, request: Request) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.0.requests.send(Envelope { request, answer }).await.map_err(|_| Refused::Stopping)?;
+        self.0.requests.send(Envelope { by, request, answer }).await.map_err(|_| Refused::Stopping)?;
         answered.await.map_err(|_| Refused::Stopping)?
     }
 

@@ -71,7 +71,12 @@ pub fn text(view: &impl Serialize) -> String {
     serde_json::to_string(view).expect("views of the contract have text keys only")
 }
 
-fn raw(view: &impl Serialize) -> Box<RawValue> {
+/// A view as JSON to be put into another.
+///
+/// # Panics
+/// As [`text`].
+#[must_use]
+pub fn raw(view: &impl Serialize) -> Box<RawValue> {
     RawValue::from_string(text(view)).expect("serde_json's own output is JSON")
 }
 

@@ -1,9 +1,6 @@
 //! The gateway put together: disk, doors, hub, ports and edges, started in order and stopped in order.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 mod event_loop;
+mod secrets;
 mod web;
 
+use crate::access::TokenText;
 use crate::config::{Config, LineConfig};
 use crate::device::{Moment, Now};
 use crate::disk::{self, Restored, Started};
@@ -27,6 +26,7 @@ use crate::port::{Outlet, Port};
 use crate::upkeep::{Configuration, Next, Upkeep};
 use crate::{http, mqtt};
 use event_loop::EventLoop;
+use secrets::Secrets;
 
 /// Version and commit, as `--version` and the API show them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PLUGLINE_COMMIT"), ")");
@@ -98,6 +98,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// Its broker, or the one that it is told to use, as a URL without secrets.
     pub mqtt: String,
+    /// The first token with all rights, where there was none: to be shown this once.
+    pub first_token: Option<TokenText>,
 }
 
 /// Runs the gateway until `stop` is over. `ready` is told the addresses once everything listens.
@@ -161,11 +163,12 @@ async fn once(
     let clock = Clock::new(config.speed);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).context("the system gives no randomness")?;
+    let secrets = Secrets::new()?;
     let listener = served(listener).context("the HTTP listener")?;
     let http = listener.local_addr().context("the HTTP listener")?;
     let started = disk::start(&config.store_dir, disk::Options::default(), seed, clock.now().unix_ms)
         .with_context(|| format!("state folder {}", config.store_dir.display()))?;
-    let web = web::settings(config, http)?;
+    let web = web::settings(config, http, secrets.tickets)?;
     let (port_events, port_inbox) = mpsc::channel(PORT_QUEUE);
     let (setups, ports): (Vec<_>, Vec<_>) = config.lines.iter().map(|line| line.setup()).unzip();
     let mut hub = Hub::new(setups, VERSION, number(&seed, 0));
@@ -174,8 +177,10 @@ async fn once(
         let missed = read_since(&reader, restored.checkpoint).context("the event log")?;
         let Restored { identity, head, ceiling, gap, devices, commands, lines, positions, .. } = restored;
         let (days, checkpoint, reports) = (restored.days, restored.checkpoint, restored.reports);
-        hub.restore(Kept { devices, commands, lines }, missed, clock.now());
+        let book = restored.book;
+        hub.restore(Kept { devices, commands, lines, book: book.clone() }, missed, clock.now());
         let (door, keeper) = door::open(identity, head, Box::new(reader), positions);
+        keeper.open_book(book, Some(secrets.cli.digest()));
         keeper.raise_ceiling(ceiling);
         keeper.restore_days(config.site.clone(), days, checkpoint).context("the event log")?;
         reports.iter().for_each(|report| tracing::warn!("{report}"));
@@ -193,11 +198,13 @@ async fn once(
     }
     let (stop_edges, stopped) = watch::channel(false);
     let started_unix_ms = event_loop.clock.now().unix_ms;
-    write_cli_file(&config.store_dir, &web::url(&web, http))?;
+    let url = web::url(&web, http);
     let running = Running { stopped, started_unix_ms, seed: number(&seed, 8), upkeep: upkeep.clone(), web };
+    secrets::write_cli_file(&config.store_dir, &url, &secrets.cli)?;
     let (mut edges, broker) = start_edges(config, listener, &door, running);
     if let Some(ready) = ready {
-        tokio::spawn(announce(ready, http, broker));
+        let first = config.shows_first_token.then(|| door.clone());
+        tokio::spawn(announce(ready, http, broker, first));
     }
     let mut ended_by = None;
     event_loop.turn_until(async { ended_by = end.await }).await;
@@ -266,14 +273,19 @@ async fn announce(
     ready: oneshot::Sender<Addresses>,
     http: SocketAddr,
     mut broker: watch::Receiver<Option<String>>,
+    first: Option<Door>,
 ) {
+    let first_token = match first {
+        Some(door) => secrets::first_token(&door).await,
+        None => None,
+    };
     let known = tokio::time::timeout(BROKER_WAIT, broker.wait_for(Option::is_some)).await;
     let mqtt = match known {
         Ok(Ok(url)) => url.clone().unwrap_or_default(),
         _ => String::new(),
     };
     // Nobody may want to know; that is their choice.
-    let _ = ready.send(Addresses { http, mqtt });
+    let _ = ready.send(Addresses { http, mqtt, first_token });
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
@@ -298,13 +310,6 @@ fn read_since(past: &impl Past, checkpoint: u64) -> std::io::Result<Vec<Event>> 
         }
         events.append(&mut page);
     }
-}
-
-fn write_cli_file(state: &Path, url: &str) -> anyhow::Result<()> {
-    let path = state.join(CLI_FILE);
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-    file.and_then(|mut file| writeln!(file, "{url}")).with_context(|| path.display().to_string())
 }
 
 /// Eight bytes of the seed as a number.

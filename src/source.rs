@@ -1,11 +1,14 @@
-//! What readers of the feed, callers of commands and askers for the past need, as three traits: the gateway's door
-//! implements all, and so can a relay's view of one gateway. Positions and their rules: `protocol-spec/http.md`,
-//! Cursors.
+//! What readers of the feed, callers of commands and askers for the past need, and what tells callers apart, as four
+//! traits: the gateway's door implements all, and so can a relay's view of one gateway. Positions and their rules:
+//! `protocol-spec/http.md`, Cursors.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+use crate::access::{Book, By, Grant};
 pub use crate::device::Identity;
 use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
@@ -114,6 +117,11 @@ pub trait Source: History + Clone + Send + Sync + 'static {
 
     /// Waits until the head is above `after`. Cancel-safe.
     fn wait(&self, after: u64) -> impl Future<Output = ()> + Send;
+
+    /// Its reader may see this event.
+    fn shows(&self, _event: &Event) -> bool {
+        true
+    }
 }
 
 /// What was measured, from the log.
@@ -157,7 +165,7 @@ pub enum Part {
 }
 
 /// The registry as people see it, and the way to ask for something.
-pub trait Commands: Clone + Send + Sync + 'static {
+pub trait Commands: Access + Clone + Send + Sync + 'static {
     /// All devices, by id.
     fn devices(&self) -> Vec<Arc<Device>>;
 
@@ -176,8 +184,18 @@ pub trait Commands: Clone + Send + Sync + 'static {
     /// Named parts: `store`, `broker`, `feed`.
     fn parts(&self) -> Vec<(&'static str, Part)>;
 
-    /// Asks the hub; answers when what changed is on disk.
-    fn request(&self, request: Request) -> impl Future<Output = Answer> + Send;
+    /// In whose name it asks.
+    fn by(&self) -> By {
+        By::Gateway
+    }
+
+    /// Asks the hub in somebody's name; answers when what changed is on disk.
+    fn ask(&self, by: By, request: Request) -> impl Future<Output = Answer> + Send;
+
+    /// Asks in the name of whom it belongs to.
+    fn request(&self, request: Request) -> impl Future<Output = Answer> + Send {
+        self.ask(self.by(), request)
+    }
 
     /// Waits until a command has another version than `version` (with `None`: until it settled) or `wait` is over;
     /// gives it as it is then. `None` when it is not known.
@@ -187,4 +205,16 @@ pub trait Commands: Clone + Send + Sync + 'static {
         version: Option<u32>,
         wait: Duration,
     ) -> impl Future<Output = Option<Arc<Command>>> + Send;
+}
+
+/// Who may do what.
+pub trait Access: Clone + Send + Sync + 'static {
+    /// Looks at tokens, sessions, and who changed what.
+    fn book<R>(&self, look: impl FnOnce(&Book) -> R) -> R;
+
+    /// A right was used at this time, milliseconds since 1970 UTC. Kept by the minute, soon.
+    fn used(&self, grant: &Grant, unix_ms: i64);
+
+    /// Tells of every change of tokens and sessions.
+    fn rights(&self) -> watch::Receiver<u64>;
 }

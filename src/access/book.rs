@@ -223,6 +223,13 @@ impl Book {
         self.noted.values().rev()
     }
 
+    /// All that is kept, as changes of an empty book.
+    pub fn changes(&self) -> impl Iterator<Item = Change> {
+        let tokens = self.tokens.values().cloned().map(Change::Token);
+        let sessions = self.sessions.values().cloned().map(Change::Session);
+        tokens.chain(sessions).chain(self.noted.values().cloned().map(Change::Noted))
+    }
+
     /// The number of the next entry.
     #[must_use]
     pub fn next_number(&self) -> u64 {

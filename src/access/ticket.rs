@@ -77,7 +77,7 @@ fn grant(word: &str) -> Option<Grant> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let fits = text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let fits = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let pairs = fits.then(|| (0..text.len()).step_by(2))?;
     pairs.map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

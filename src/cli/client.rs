@@ -36,6 +36,8 @@ pub struct Client {
     authority: String,
     /// `None`: without TLS.
     trust: Option<Trust>,
+    /// The whole header; nothing prints it.
+    authorization: Option<HeaderValue>,
 }
 
 /// An answer, whatever its status.
@@ -100,7 +102,19 @@ impl Client {
         };
         let host = uri.host().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
         let host = host.with_context(|| format!("`{url}` is not an address like http://127.0.0.1:8480"))?;
-        Ok(Self { authority: format!("{host}:{}", uri.port_u16().unwrap_or(usual)), trust })
+        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(usual));
+        Ok(Self { authority, trust, authorization: None })
+    }
+
+    /// The same with a token.
+    ///
+    /// # Errors
+    /// When it holds what no token does.
+    pub fn with_token(self, token: &str) -> anyhow::Result<Self> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| anyhow!("the token holds characters that no token has"))?;
+        value.set_sensitive(true);
+        Ok(Self { authorization: Some(value), ..self })
     }
 
     /// `GET path`; `wait` is what the server was asked to hold the request at most.
@@ -221,12 +235,16 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, body: String) -> anyhow::Result<Request<Full<Bytes>>> {
-        Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.authority)
             .body(Full::from(body))
-            .with_context(|| format!("`{path}` cannot be asked for"))
+            .with_context(|| format!("`{path}` cannot be asked for"))?;
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, value.clone());
+        }
+        Ok(request)
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(Response<Incoming>, JoinSet<()>)> {

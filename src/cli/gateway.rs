@@ -1,6 +1,7 @@
 //! `plugline run`: the gateway until it is told to stop.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::access::TokenText;
 use crate::cli::ConfigFile;
 use crate::config::{Config, ConfigError};
 use crate::run::Addresses;
@@ -63,16 +65,31 @@ pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
 /// As [`load`] and [`crate::run::run`].
 pub async fn run(file: &ConfigFile) -> anyhow::Result<ExitCode> {
     let (path, text) = find(file.config.as_deref())?;
-    let config = parse(&text).with_context(|| path.display().to_string())?;
+    let mut config = parse(&text).with_context(|| path.display().to_string())?;
+    config.shows_first_token = true;
     let configuration = Configuration::of_file(path.clone(), text, environment());
     let (ready, up) = oneshot::channel::<Addresses>();
     tokio::spawn(async move {
         if let Ok(addresses) = up.await {
+            if let Some(token) = &addresses.first_token {
+                show(token);
+            }
             tracing::info!(config = %path.display(), http = %addresses.http, mqtt = %addresses.mqtt, "running");
         }
     });
     crate::run::keep(configuration, config, ready, told_to_stop()?).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the first token, once. Not by the log: that is kept, and read by others.
+fn show(token: &TokenText) {
+    let text = format!(
+        "Admin token of this gateway, shown only now: {}\n\
+         Keep it; it is needed from other machines. `plugline token` makes others and removes this one.\n",
+        token.expose()
+    );
+    // Standard output may be closed; then there is nobody to show it to, and `plugline token rotate` gives another.
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// Waits for SIGINT or SIGTERM.

@@ -9,12 +9,18 @@ use crate::cli::client::Client;
 use crate::cli::tls::Trust;
 use crate::run::CLI_FILE;
 
+/// Holds a token; not an argument, which other users of the machine could see.
+const TOKEN_VARIABLE: &str = "PLUGLINE_TOKEN";
+
 /// Which gateway to talk to.
 #[derive(Debug, Args)]
 pub struct Gateway {
     /// Address of the gateway's HTTP API [default: found by the state folder]
     #[arg(long, value_name = "URL", env = "PLUGLINE_URL")]
     pub url: Option<String>,
+    /// File whose first line is a token for it [default: $PLUGLINE_TOKEN, or found by the state folder]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// State folder of the running gateway [default: the configuration's]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
@@ -40,15 +46,31 @@ impl Gateway {
             (None, Some(file)) => Some(Trust::by_ca(file)?),
             (None, None) => None,
         };
-        let url = match (&self.url, &self.state) {
-            (Some(url), _) => url.clone(),
-            (None, Some(state)) => url_in(state)?,
-            (None, None) => url_in(&state_folder())?,
+        let given = self.given_token()?;
+        let (url, found) = match (&self.url, &self.state) {
+            (Some(url), _) => (url.clone(), None),
+            (None, Some(state)) => left_in(state)?,
+            (None, None) => left_in(&state_folder())?,
         };
-        match trust {
+        let client = match trust {
             Some(trust) => Client::trusting(&url, Some(trust)),
             None => Client::new(&url),
+        }?;
+        match given.or(found) {
+            Some(token) => client.with_token(&token),
+            None => Ok(client),
         }
+    }
+
+    /// The token that the caller names.
+    fn given_token(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.token_file else {
+            return Ok(std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()));
+        };
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let token = text.lines().next().unwrap_or_default().trim();
+        anyhow::ensure!(!token.is_empty(), "{} is empty; its first line is the token", file.display());
+        Ok(Some(token.to_owned()))
     }
 }
 
@@ -59,12 +81,14 @@ fn state_folder() -> PathBuf {
     config.map_or_else(|| PathBuf::from(crate::config::DEFAULT_STATE_DIR), |config| config.store_dir)
 }
 
-fn url_in(state: &Path) -> anyhow::Result<String> {
+/// Address and token that a running gateway left in its state folder.
+fn left_in(state: &Path) -> anyhow::Result<(String, Option<String>)> {
     let file = state.join(CLI_FILE);
     let text = std::fs::read_to_string(&file).with_context(|| {
         format!("no gateway runs with the state folder {}; give --url or --state", state.display())
     })?;
-    let url = text.lines().next().unwrap_or_default();
+    let mut lines = text.lines();
+    let url = lines.next().unwrap_or_default();
     anyhow::ensure!(!url.is_empty(), "{} is empty; start the gateway again", file.display());
-    Ok(url.to_owned())
+    Ok((url.to_owned(), lines.next().map(str::to_owned)))
 }

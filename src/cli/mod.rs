@@ -29,6 +29,7 @@ pub mod sockets;
 pub mod sse;
 pub mod switch;
 pub mod tls;
+pub mod tokens;
 
 /// Gateway for passive sockets on the mains wiring.
 #[derive(Debug, Parser)]
@@ -87,6 +88,11 @@ enum Verb {
     Groups(groups::Arguments),
     #[command(flatten)]
     Registry(manage::Verb),
+    /// Who may use the gateway's HTTP API
+    #[command(subcommand)]
+    Token(tokens::Verb),
+    /// Who changed what, the newest first
+    Audit(tokens::AuditArguments),
     /// What a socket measured
     Readings(history::Readings),
     /// What a socket consumed each day
@@ -182,6 +188,8 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Readings(arguments) => runtime()?.block_on(history::readings(&arguments, &mut out)),
         Verb::Energy(arguments) => runtime()?.block_on(history::energy(&arguments, &mut out)),
         Verb::Quality(arguments) => runtime()?.block_on(quality::run(&arguments, &mut out)),
+        Verb::Token(verb) => runtime()?.block_on(tokens::run(&verb, &mut out)),
+        Verb::Audit(arguments) => runtime()?.block_on(tokens::audit(&arguments, &mut out)),
         Verb::Events { since, gateway } => runtime()?
             .block_on(async { events::run(&gateway.client()?, &since, gateway.json, &mut out).await }),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
@@ -13,7 +13,7 @@ use super::devices;
 use super::events::{pairs, prefer};
 use super::problem::{self, Problem};
 use super::reply::{applied, json, read_json, texts};
-use super::{App, stopped, wish};
+use super::{App, State, stopped, wish};
 use crate::device::CommandId;
 use crate::hub::command::{Command, Idempotency, ReplyTo};
 use crate::hub::{Given, NewCommand, Refused, Request};
@@ -45,7 +45,7 @@ pub(super) async fn create<S: Source + Commands>(
         device: device.id.clone(),
         wish,
         ttl,
-        requested_by: "http".into(),
+        requested_by: app.source.by().to_string().into(),
         idempotency,
         reply_to: ReplyTo::default(),
     });

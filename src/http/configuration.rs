@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value};
 
-use super::App;
 use super::fields::object;
 use super::problem::{self, Problem};
 use super::reply::{Object, json, ok, read_json};
+use super::{App, State};
 use crate::json as views;
 use crate::source::{Commands, Source};
 use crate::upkeep::{Configuration, Trouble, Upkeep};

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
 
-use super::App;
 use super::problem::{self, Problem};
 use super::reply::{Object, ok, texts};
+use super::{App, State};
 use crate::device::{Device, DeviceId};
 use crate::json;
 use crate::source::{Commands, Source};

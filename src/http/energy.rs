@@ -2,21 +2,21 @@
 
 use std::fmt::Write;
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use super::App;
 use super::ask::Query;
 use super::events::pairs;
 use super::problem::Problem;
 use super::readings::known;
 use super::reply::json;
+use super::{App, State};
 use crate::device::{Decimal, DeviceId, Quantity};
 use crate::hub::days::{DAYS_MAX, Day, DayTotal};
 use crate::json::text;
 use crate::site::date_text;
-use crate::source::{Commands, Energy, Source};
+use crate::source::{Commands, Energy, History, Source};
 
 /// Days of an answer unless asked otherwise.
 const DAYS_DEFAULT: u64 = 30;

@@ -2,7 +2,6 @@
 //! Spec: `protocol-spec/http.md`, Events.
 
 use axum::Extension;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use tokio::time::{Instant, sleep};
@@ -14,7 +13,7 @@ use super::limits::{Asker, question};
 use super::poll::{self, Held, NoPage};
 use super::problem::{self, Problem};
 use super::reply::{applied, json, texts};
-use super::{App, pen, sse, stopped};
+use super::{App, State, pen, sse, stopped};
 use crate::json::cursor;
 use crate::source::{Commands, Expired, Source};
 

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::App;
 use super::fields::{missing, object, only, wrong};
 use super::manage::{asked, created, text};
 use super::problem::{self, Problem};
 use super::reply::{Object, ok, read_json};
+use super::{App, State};
 use crate::device::{Device, DeviceId};
 use crate::hub::Request;
 use crate::json as views;

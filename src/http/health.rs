@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use super::App;
 use super::ask::Query;
 use super::devices::lines;
 use super::events::pairs;
 use super::problem::{self, Problem};
 use super::reply::{Object, json, ok};
+use super::{App, State};
 use crate::hub::Request;
 use crate::json as views;
 use crate::source::{Commands, Part, Source};
@@ -38,6 +37,12 @@ pub(super) async fn health<S: Source + Commands>(
     let lines_good = app.source.lines().iter().all(|line| line.port.is_ok() && line.modem != Some(false));
     let parts_good = told.iter().all(|(_, part)| matches!(part, Part::Good(_)));
     let good = lines_good && parts_good;
+    let status = if strict && !good { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let view = Object::default().with("status", if good { "ok" } else { "degraded" });
+    if app.source.who().reach.is_some() {
+        // Strangers, and those bound to devices, are told no more.
+        return Ok(json(status, views::text(&view)));
+    }
     let (mut parts, mut details) = (Object::default(), Object::default());
     for (name, part) in told {
         let (works, words) = match part {
@@ -47,14 +52,10 @@ pub(super) async fn health<S: Source + Commands>(
         parts = parts.with(name, works);
         details = details.with(name, &*words);
     }
-    let view = Object::default()
-        .with("status", if good { "ok" } else { "degraded" })
-        .object("parts", parts.object("lines", lines(&app.source)))
-        .object("details", details);
+    let view = view.object("parts", parts.object("lines", lines(&app.source))).object("details", details);
     let view = match &app.settings.tls {
         Some(keys) => view.object("tls", Object::default().with("sha256", keys.fingerprint())),
         None => view,
     };
-    let status = if strict && !good { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     Ok(json(status, views::text(&view)))
 }

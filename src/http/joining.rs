@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::App;
 use super::events::pairs;
 use super::fields::{object, only, wrong};
 use super::manage::{line_name, text};
 use super::problem::Problem;
 use super::reply::{Object, ok, read_json};
+use super::{App, State};
 use crate::device::LineName;
 use crate::hub::joining::{JOINING_DEFAULT, JOINING_MAX};
 use crate::hub::{Given, Request};

@@ -64,7 +64,6 @@ pub(super) enum Asker {
     /// Whoever is at this address.
     Address(Address),
     /// Whoever has the token of this id.
-    #[expect(dead_code, reason = "told apart when requests carry tokens")]
     Token(Arc<str>),
 }
 

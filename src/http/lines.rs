@@ -1,15 +1,15 @@
 //! The lines, and how well each of them carries. Spec: `protocol-spec/http.md`, Lines.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::Uri;
 use axum::response::Response;
 use serde_json::{Map, Number, Value, json};
 
-use super::App;
 use super::ask::Query;
 use super::events::pairs;
 use super::problem::{self, Problem};
 use super::reply::{Object, ok};
+use super::{App, State};
 use crate::device::{Decimal, LineName};
 use crate::hub::quality::{DeviceQuality, HOURS_MAX, QualityView};
 use crate::hub::{Given, LineHealth, Request};

@@ -1,16 +1,15 @@
 //! `GET /v1/log`: the last lines of the log. Spec: `protocol-spec/http.md`, The box.
 
-use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::App;
 use super::ask::{Query, WAIT_MAX_S};
 use super::events::pairs;
 use super::problem::Problem;
 use super::reply::{Object, ok};
 use super::stopped;
+use super::{App, State};
 use crate::json::time;
 use crate::source::{Commands, Source};
 use crate::upkeep::logbook::LINES;
@@ -34,6 +33,7 @@ pub(super) async fn show<S: Source + Commands>(
     if wait > 0 {
         tokio::select! {
             () = stopped(&mut app.stop) => {}
+            () = app.source.over() => return Err(Problem::unauthorized("this right is over", true)),
             () = tokio::time::sleep(std::time::Duration::from_secs(wait)) => {}
             () = book.wait(after) => {}
         }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::App;
 use super::devices::find;
 use super::fields::{missing, object, only, wrong};
 use super::problem::Problem;
 use super::reply::{ok, read_json};
+use super::{App, State};
 use crate::device::{Device, LineName};
 use crate::hub::{Choices, Given, Request};
 use crate::json as views;

@@ -1,14 +1,13 @@
 //! `GET /metrics`: what there is to watch, gathered when somebody asks and never else. The text format and its
 //! checks are the `prometheus` crate's. Spec: `protocol-spec/http.md`, Metrics.
 
-use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{TEXT_FORMAT, TextEncoder};
 
-use super::App;
 use super::problem::{self, Problem};
+use super::{App, State};
 use crate::device::{Device, LineName, Quantity};
 use crate::hub::LineHealth;
 use crate::source::{Commands, Part, Source};

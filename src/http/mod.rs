@@ -1,12 +1,15 @@
 //! The HTTP API: its settings, and what every handler holds. Generic over [`Source`](crate::source::Source) and
 //! [`Commands`](crate::source::Commands), so a relay can offer the same. It refuses to know lines, brokers and disks. Spec: `protocol-spec/http.md`.
 //!
-//! A request: [`serve`] accepts and limits connections → [`guard`] → the router of [`routes`] → one file per resource
-//! (`events`, `devices`, `commands`, `health`). Refusals of all of them are [`problem`]s.
+//! A request: [`serve`] accepts and limits connections → [`guard`] → the router of [`routes`] → `who` tells who asks and
+//! what he may → one file per resource (`events`, `devices`, `commands`, `health`), which sees what he may see (`seen`). Refusals of all of them are [`problem`]s.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use tokio::sync::watch;
 
 pub mod ask;
@@ -38,15 +41,22 @@ mod question;
 mod readings;
 mod reply;
 pub mod routes;
+mod seen;
 mod serve;
+mod session;
 mod sse;
 mod stream;
 pub mod tls;
+mod tokens;
+mod who;
 mod wish;
 
 pub use serve::serve;
 
+use crate::access::ticket::Key;
 use crate::upkeep::Upkeep;
+use seen::Seen;
+use who::Caller;
 
 /// Where the snapshot is.
 pub const SNAPSHOT: &str = "/v1/snapshot";
@@ -66,6 +76,10 @@ pub struct Settings {
     pub tls_look: Duration,
     /// How much one may ask for.
     pub limits: limits::figures::Figures,
+    /// The gateway has a name by which it is reached from elsewhere: then everybody is asked for a token.
+    pub public: bool,
+    /// Makes and checks tickets.
+    pub ticket_key: Key,
     /// Connections held at once; one more is answered 503.
     pub connections: usize,
     /// A request's head must be complete after this time, also on a kept connection.
@@ -98,6 +112,8 @@ impl Default for Settings {
             tls: None,
             tls_look: tls::LOOK,
             limits: limits::figures::Figures::default(),
+            public: false,
+            ticket_key: Key::default(),
             connections: CONNECTIONS,
             head_time: Duration::from_secs(10),
             stall: Duration::from_secs(10),
@@ -111,13 +127,41 @@ impl Default for Settings {
     }
 }
 
-/// What every handler holds.
+/// What the server holds. A handler is given an [`App`] for its caller.
 #[derive(Clone)]
-struct App<S> {
+struct Root<S> {
     source: S,
     settings: Arc<Settings>,
     limits: Arc<limits::Limits>,
     stop: watch::Receiver<bool>,
+    /// The listener is on loopback and nothing is said of a public name: no token is asked for.
+    open: bool,
+}
+
+/// What a handler holds: the gateway as its caller may see it.
+#[derive(Clone)]
+struct App<S> {
+    source: Seen<S>,
+    settings: Arc<Settings>,
+    limits: Arc<limits::Limits>,
+    stop: watch::Receiver<bool>,
+}
+
+/// Gives a handler its [`App`]. Stands in the place of axum's own, which knows nothing of callers and does not fit here.
+struct State<T>(T);
+
+impl<S: Clone + Send + Sync + 'static> FromRequestParts<Root<S>> for State<App<S>> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, root: &Root<S>) -> Result<Self, Infallible> {
+        let who = parts.extensions.get().unwrap_or(&Caller::Stranger).principal();
+        Ok(Self(App {
+            source: Seen::new(root.source.clone(), who),
+            settings: Arc::clone(&root.settings),
+            limits: Arc::clone(&root.limits),
+            stop: root.stop.clone(),
+        }))
+    }
 }
 
 /// Ready when the server stops, or when nobody is left who could stop it.

@@ -2,6 +2,7 @@
 //! Spec: `protocol-spec/http.md`, Long-poll.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,7 +112,7 @@ pub(super) async fn page<S: Source>(
                 page.cursor = page.latest;
                 break;
             }
-            let mine = filter.lets(&entry.event);
+            let mine = filter.lets(&entry.event) && source.shows(&entry.event);
             if mine {
                 bytes += entry.json(identity).len() + 1;
                 if bytes > PAGE_BYTES && page.ready() {
@@ -145,10 +146,14 @@ impl<S: Source + Commands> Held<S> {
     pub(super) async fn write(mut self, mut pen: Pen) -> io::Result<()> {
         let _reader = self.app.settings.upkeep.meters.hold(|meters| &meters.polls);
         let mut quiet = Instant::now() + self.app.settings.silence;
+        let right = self.app.source.clone();
+        let mut over = pin!(right.over());
         loop {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.app.stop) => break,
+                // What it was to be told is no longer its business.
+                () = &mut over => return Ok(()),
                 () = sleep_until(self.until) => break,
                 () = sleep_until(quiet) => {
                     pen.put(SPACE).await;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::ask::BadParameter;
 use super::reply::Object;
+use crate::access::Scope;
 use crate::hub::Refused;
 use crate::json;
 use crate::source::{Expired, Identity, ReadBroken, Span};
@@ -50,6 +51,10 @@ kinds! {
         "Every request names whom it is addressed to, once: a host, and a port where it is not the usual one."
     CROSS_SITE = "cross-site" 403 "A page of another site may not change anything"
         "The browser says that the request comes from a page that is not the gateway's own. List the page's origin in `[http] cors_origins` if it is yours. A proxy in front must pass Host on as the browser sent it."
+    UNAUTHORIZED = "unauthorized" 401 "A token is needed"
+        "Send `Authorization: Bearer` and a token, a session's cookie, or a ticket. No token is asked for only on the gateway's own machine, where nothing stands in between and `[http] names` is empty. An administrator makes tokens: POST /v1/tokens or `plugline token add`."
+    INSUFFICIENT_SCOPE = "insufficient-scope" 403 "The token may not do this"
+        "Scopes are read, switch, manage and admin; each includes those before it. GET /v1/session tells what yours may do. A token that is bound to devices may do nothing that concerns more than them."
     NOT_FOUND = "not-found" 404 "Nothing is here"
         "The path names nothing. GET / lists what there is."
     UNKNOWN_DEVICE = "unknown-device" 404 "No such device"
@@ -60,6 +65,8 @@ kinds! {
         "No group of this id is in the registry. GET /v1/groups lists all of them."
     UNKNOWN_LINE = "unknown-line" 404 "No such line"
         "No line of the configuration has this name. GET /v1/lines lists them."
+    UNKNOWN_TOKEN = "unknown-token" 404 "No such token"
+        "It was never made here, or it was removed or is over. GET /v1/tokens lists all."
     METHOD_NOT_ALLOWED = "method-not-allowed" 405 "This method is not for this path"
         "The Allow header lists the methods that are."
     TIMED_OUT = "timed-out" 408 "The body did not arrive in time"
@@ -76,6 +83,10 @@ kinds! {
         "GET /v1/gateway tells for each line how devices come to it (`joins`): `call`, `button`, `code`, `label`. Any line takes POST /v1/devices."
     FEWER_CAPABILITIES = "fewer-capabilities" 409 "The new hardware can do less"
         "Replacing keeps what others rely on: relay and quantities. Add the hardware as a device of its own instead."
+    TOO_MANY_TOKENS = "too-many-tokens" 409 "There are too many tokens"
+        "Remove one that is no longer used; `last_used_at` tells which."
+    TOKEN_RETIRES = "token-retires" 409 "The token was rotated already"
+        "It ends a day after that. Rotate the one that followed it."
     IN_CONFIGURATION = "in-configuration" 409 "The device stands in the configuration"
         "It would come back at the next start. Take it out of the configuration file and restart."
     LINE_GONE = "line-gone" 409 "The line is not configured"
@@ -114,6 +125,8 @@ kinds! {
         "A command is taken in when it is on disk, and the disk is full or failed. Nothing was changed; /healthz says why. It is tried again for ever."
     FILE_TROUBLE = "file-trouble" 503 "A file cannot be read or written"
         "The detail names it. The gateway's user needs the right to write the file and its folder."
+    NO_RANDOMNESS = "no-randomness" 503 "The system gives no randomness"
+        "No secret can be made now. Try again."
     STOPPING = "stopping" 503 "The gateway is stopping"
         "Try again in a few seconds."
     NOT_LIVE = "not-live" 503 "The event loop does not answer"
@@ -129,6 +142,8 @@ pub struct Problem {
     detail: String,
     more: Object,
     retry_after_s: Option<u32>,
+    /// `WWW-Authenticate`.
+    challenge: Option<HeaderValue>,
 }
 
 impl Problem {
@@ -136,7 +151,7 @@ impl Problem {
     #[must_use]
     pub fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
         let retry_after_s = (kind.status == 503).then_some(5);
-        Self { kind, detail: detail.into(), more: Object::default(), retry_after_s }
+        Self { kind, detail: detail.into(), more: Object::default(), retry_after_s, challenge: None }
     }
 
     /// It is worth trying again after this time.
@@ -157,6 +172,22 @@ impl Problem {
     #[must_use]
     pub fn wrong_field(field: &str, detail: impl Into<String>, allowed: Value) -> Self {
         Self::new(&WRONG_FIELD, detail).with("field", field).with("allowed", allowed)
+    }
+
+    /// That a token is needed; `sent`: one was, and it is good for nothing.
+    #[must_use]
+    pub fn unauthorized(detail: &str, sent: bool) -> Self {
+        let challenge = if sent { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+        let challenge = Some(HeaderValue::from_static(challenge));
+        Self { challenge, ..Self::new(&UNAUTHORIZED, detail) }
+    }
+
+    /// That this scope is needed.
+    #[must_use]
+    pub fn short_of(scope: Scope, detail: impl Into<String>) -> Self {
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.name());
+        let challenge = HeaderValue::from_str(&challenge).ok();
+        Self { challenge, ..Self::new(&INSUFFICIENT_SCOPE, detail).with("scope", scope.name()) }
     }
 
     /// An unusable cursor in the log of `identity`.
@@ -195,6 +226,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -255,6 +289,12 @@ impl From<Refused> for Problem {
             }
             Refused::EmptyGroup(_) => Self::new(&EMPTY_GROUP, detail),
             Refused::IsGroup(_) => Self::new(&NOT_SUPPORTED, detail),
+            Refused::UnknownToken(_) => Self::new(&UNKNOWN_TOKEN, detail),
+            Refused::TooManyTokens { limit } => {
+                Self::new(&TOO_MANY_TOKENS, detail).with("limit", json!(limit))
+            }
+            Refused::TokenRetires(_) => Self::new(&TOKEN_RETIRES, detail),
+            Refused::OutOfReach => Self::short_of(Scope::Manage, detail),
             Refused::LineGone(_) => Self::new(&LINE_GONE, detail),
             Refused::QueueFull { limit, .. } => {
                 let mut problem = Self::new(&QUEUE_FULL, detail).with("limit", json!(limit));

@@ -3,7 +3,6 @@
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -12,7 +11,7 @@ use super::fields::{object, only, wrong};
 use super::limits::Asker;
 use super::problem::Problem;
 use super::reply::read_json;
-use super::{App, events};
+use super::{App, State, events};
 use crate::source::{Commands, Source};
 
 const LISTS: [&str; 2] = ["device", "kind"];

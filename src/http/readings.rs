@@ -4,21 +4,21 @@
 use std::fmt::Write;
 use std::io;
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 
-use super::App;
 use super::ask::{BadParameter, Query, accepts};
 use super::devices::find;
 use super::events::pairs;
 use super::pen::{self, Pen};
 use super::problem::Problem;
 use super::reply::{json, texts};
+use super::{App, State};
 use crate::device::{Decimal, Device, DeviceId, Quantity};
 use crate::hub::history::{PAGE_ROWS, Page, Place, Row, Wanted, columns};
 use crate::json::{text, time};
-use crate::source::{Commands, Source};
+use crate::source::{Commands, History, Source};
 
 /// How far back is looked unless asked otherwise.
 const SPAN_DEFAULT_MS: i64 = 24 * 3600 * 1000;
@@ -162,7 +162,7 @@ fn page(wanted: &Wanted, page: &Page, known: &[Quantity], path: &str) -> Respons
     response
 }
 
-fn stream<S: Source>(app: App<S>, wanted: Wanted, first: Page, known: &[Quantity]) -> Response {
+fn stream<S: Source + Commands>(app: App<S>, wanted: Wanted, first: Page, known: &[Quantity]) -> Response {
     let mut response = Response::default();
     let columns = columns(known.iter().copied(), &first.measured);
     let name = format!("attachment; filename=\"{}.csv\"", wanted.device);
@@ -178,7 +178,7 @@ fn stream<S: Source>(app: App<S>, wanted: Wanted, first: Page, known: &[Quantity
 }
 
 /// RFC 4180; a page of rows is held at a time.
-async fn write_csv<S: Source>(
+async fn write_csv<S: Source + Commands>(
     app: App<S>,
     mut wanted: Wanted,
     mut page: Page,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::from_fn_with_state;
@@ -17,8 +17,8 @@ use super::openapi::{self, Asked, Form, Gives};
 use super::problem::{self, Problem};
 use super::reply::ok;
 use super::{
-    App, SNAPSHOT, commands, configuration, devices, energy, events, groups, health, joining, lines, log,
-    manage, metrics, page, question, readings,
+    App, Root, SNAPSHOT, State, commands, configuration, devices, energy, events, groups, health, joining,
+    lines, log, manage, metrics, page, question, readings, session, tokens, who,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -43,6 +43,7 @@ const WAIT: Asked =
 const LINE: Asked = Asked { name: "line", form: Form::Text, about: "of this line only" };
 const STRICT: Asked = Asked { name: "strict", form: Form::Flag, about: "degraded is 503" };
 const DAYS: Asked = Asked { name: "days", form: Form::Number, about: "so many days up to today, 1 … 400" };
+const AUDIT: Asked = Asked { name: "limit", form: Form::Number, about: "most entries, 1 … 1000" };
 const LOG: [Asked; 3] = [
     Asked { name: "after", form: Form::Number, about: "behind this line, `next` of the answer before" },
     WAIT,
@@ -90,7 +91,7 @@ pub struct About {
 pub(super) struct Row<S> {
     /// What is told of it.
     pub(super) about: About,
-    handler: MethodRouter<App<S>>,
+    handler: MethodRouter<Root<S>>,
 }
 
 impl<S: Send + Sync + Clone + 'static> Row<S> {
@@ -99,7 +100,7 @@ impl<S: Send + Sync + Clone + 'static> Row<S> {
         path: &'static str,
         need: Need,
         summary: &'static str,
-        handler: impl Handler<T, App<S>>,
+        handler: impl Handler<T, Root<S>>,
     ) -> Self {
         let (body, takes, asks, gives) = (None, None, [].as_slice(), Vec::new());
         let about = About { method, path, need, summary, body, takes, asks, gives };
@@ -137,7 +138,7 @@ macro_rules! methods {
             path: &'static str,
             need: Need,
             summary: &'static str,
-            handler: impl Handler<T, App<S>>,
+            handler: impl Handler<T, Root<S>>,
         ) -> Row<S> {
             Row::new((Method::$method, MethodFilter::$method), path, need, summary, handler)
         }
@@ -148,7 +149,7 @@ methods!(get = GET, post = POST, patch = PATCH, delete = DELETE);
 
 /// Every route there is, in the order of the index page.
 pub(super) fn rows<S: Source + Commands>() -> Vec<Row<S>> {
-    [registry(), in_groups(), switching(), feed(), history(), self::lines(), upkeep(), about()]
+    [registry(), in_groups(), switching(), feed(), history(), self::lines(), upkeep(), access(), about()]
         .into_iter()
         .flatten()
         .collect()
@@ -284,6 +285,31 @@ fn upkeep<S: Source + Commands>() -> Vec<Row<S>> {
     ]
 }
 
+fn access<S: Source + Commands>() -> Vec<Row<S>> {
+    let none = Gives::Nothing(204);
+    vec![
+        get("/v1/session", OPEN, "what you may do here", session::show).json(200, "Session"),
+        post("/v1/session", OPEN, "sign in with a token, for a cookie", session::open::<S>)
+            .takes("SignIn", r#"{"token":"plgu_…"}"#)
+            .gives(none),
+        delete("/v1/session", OPEN, "sign out", session::close::<S>).gives(none),
+        post("/v1/tickets", READ, "a ticket for ?ticket=, for one path and 15 minutes", session::ticket::<S>)
+            .takes("NewTicket", r#"{"path":"/v1/events"}"#)
+            .json(201, "Ticket"),
+        get("/v1/tokens", ADMIN, "all tokens, without their texts", tokens::list::<S>).json(200, "Tokens"),
+        post("/v1/tokens", ADMIN, "make one", tokens::add::<S>)
+            .takes("NewToken", r#"{"name":"Tablet","scope":"switch","devices":["insteon_1a777b"]}"#)
+            .json(201, "MadeToken"),
+        get("/v1/tokens/{id}", ADMIN, "one token", tokens::one::<S>).json(200, "Token"),
+        delete("/v1/tokens/{id}", ADMIN, "end it now", tokens::remove::<S>).gives(none),
+        post("/v1/tokens/{id}/rotate", ADMIN, "another in its place; it ends in a day", tokens::rotate::<S>)
+            .json(201, "MadeToken"),
+        get("/v1/audit", ADMIN, "who changed what, the newest first", tokens::audit::<S>)
+            .asks(&[AUDIT])
+            .json(200, "Audit"),
+    ]
+}
+
 fn about<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
         get("/livez", OPEN, "the event loop turns", health::live::<S>).json(200, "Live"),
@@ -310,13 +336,21 @@ fn about<S: Source + Commands>() -> Vec<Row<S>> {
 }
 
 /// All rows as a router.
-pub(super) fn router<S: Source + Commands>(app: App<S>) -> Router {
+pub(super) fn router<S: Source + Commands>(root: Root<S>) -> Router {
     let router = rows::<S>().into_iter().fold(Router::new(), |router, row| {
         // Rows of one path are merged, each with its own method.
-        router.route(row.about.path, row.handler)
+        let admit = from_fn_with_state(row.about.need, who::admit);
+        router.route(row.about.path, row.handler.route_layer(admit))
     });
-    let limits = from_fn_with_state(Arc::clone(&app.limits), limit);
-    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found).layer(limits).with_state(app)
+    let limits = from_fn_with_state(Arc::clone(&root.limits), limit);
+    // Outermost, so that what is counted is counted for its token.
+    let identify = from_fn_with_state(root.clone(), who::identify::<S>);
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(limits)
+        .layer(identify)
+        .with_state(root)
 }
 
 /// What the index page says, a line for each row.
@@ -376,12 +410,13 @@ mod tests {
 
     #[test]
     fn only_what_tells_strangers_nothing_needs_nothing_and_no_change_is_made_with_a_scope_to_read() {
-        let open = ["/livez", "/healthz", "/problems/{name}", "/openapi.json", "/", "/ui/{*file}"];
+        let open =
+            ["/livez", "/healthz", "/problems/{name}", "/openapi.json", "/", "/ui/{*file}", "/v1/session"];
         for About { method, path, need, .. } in rows::<Door>().into_iter().map(|row| row.about) {
             assert_eq!(need == Need::Nothing, open.contains(&path), "{method} {path}");
-            // A question that is too long for a query changes nothing.
-            let asks = method == Method::GET || path == "/v1/events";
-            assert!(asks || need != READ, "{method} {path}");
+            // A question in a body, and leave to read for a quarter of an hour, change nothing.
+            let looks = method == Method::GET || ["/v1/events", "/v1/tickets"].contains(&path);
+            assert!(looks || need != READ, "{method} {path}");
         }
     }
 }

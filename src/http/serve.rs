@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::routes::router;
 use super::stream::Stream;
 use super::tls::Acceptor;
-use super::{App, Settings, http2, stopped};
+use super::{Root, Settings, http2, stopped};
 use crate::source::{Commands, Source};
 
 /// Refusals being told at once; connections beyond are dropped without a word.
@@ -40,11 +40,18 @@ pub async fn serve<S: Source + Commands>(
 ) {
     let settings = Arc::new(settings);
     let limits = Arc::new(Limits::new(settings.limits));
-    let app =
-        App { source, settings: Arc::clone(&settings), limits: Arc::clone(&limits), stop: stop.clone() };
+    let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let open = loopback && !settings.public;
+    let root = Root {
+        source,
+        settings: Arc::clone(&settings),
+        limits: Arc::clone(&limits),
+        stop: stop.clone(),
+        open,
+    };
     let server = Server {
         desk: Arc::new(Desk {
-            router: router(app),
+            router: router(root),
             rules: settings.guard.clone(),
             limits,
             head_time: settings.head_time,

@@ -45,6 +45,8 @@ pub(super) struct Stream<S> {
 
 enum Woken {
     Stopped,
+    /// The reader's right is over.
+    Over,
     News,
     Timer,
 }
@@ -83,6 +85,8 @@ impl<S: Source + Commands> Stream<S> {
         let _reader = self.app.settings.upkeep.meters.hold(|meters| &meters.streams);
         let mut stop = self.app.stop.clone();
         let mut stop = pin!(stopped(&mut stop));
+        let right = self.app.source.clone();
+        let mut over = pin!(right.over());
         pen.put(self.opening()).await;
         if self.snapshot {
             pen.put(self.picture()).await;
@@ -101,11 +105,13 @@ impl<S: Source + Commands> Stream<S> {
             let woken = tokio::select! {
                 biased;
                 () = &mut stop => Woken::Stopped,
+                () = &mut over => Woken::Over,
                 () = &mut timer => Woken::Timer,
                 () = self.news(lagging) => Woken::News,
             };
             match woken {
                 Woken::News => {}
+                Woken::Over => return Ok(()),
                 Woken::Stopped => {
                     pen.put(format!("retry: {}\n\n", random(RETRY_STOPPING_MS))).await;
                     return Ok(());
@@ -221,7 +227,7 @@ impl<S: Source + Commands> Stream<S> {
         let mut piece = Vec::new();
         for entry in entries {
             self.at = entry.event.seq;
-            if self.filter.lets(&entry.event) {
+            if self.filter.lets(&entry.event) && self.app.source.shows(&entry.event) {
                 self.told = self.at;
                 self.event(&entry, &mut piece);
             } else if self.at - self.told >= BOOKMARK_SKIPPED {

@@ -174,7 +174,7 @@ pub struct Command {
     pub expires_unix_ms: i64,
     /// When it entered each state, by `State as usize`; milliseconds since 1970 UTC.
     pub times_unix_ms: [Option<i64>; STATES.len()],
-    /// Who asked: `http`, `mqtt`, …
+    /// Who asked: `local`, `cli`, `mqtt`, `token:NAME`, …
     pub requested_by: Arc<str>,
     /// The caller's `Idempotency-Key` and what it stood for.
     pub idempotency: Option<Idempotency>,

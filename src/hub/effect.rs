@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::device::{CommandId, Device, DeviceId, LineName, OptionRow, OptionValue};
+use crate::access::{By, Change, Token};
+use crate::device::{CommandId, Device, DeviceId, LineName, OptionRow, OptionValue, TokenId};
 use crate::hub::command::{self, Command, Idempotency, ReplyTo};
 use crate::hub::days::{Day, DayRow};
 use crate::hub::feed::Fresh;
 use crate::hub::joining::JoiningWindow;
 use crate::hub::quality::QualityView;
+use crate::hub::tokens::AccessRequest;
 use crate::line::{BadAddress, Joins, SerialSettings};
 
 /// Names something persisted; outputs marked with it wait until it is on disk.
@@ -39,6 +41,8 @@ pub enum Record {
     Line(LineName, Arc<[u8]>),
     /// A device's totals of a local day; `None`: they are no longer kept.
     Day(DeviceId, Day, Option<DayRow>),
+    /// A token, a session, or who changed what.
+    Access(Change),
     /// Devices as recorded hold everything that the feed says up to this seq.
     Checkpoint(u64),
 }
@@ -61,7 +65,7 @@ pub struct NewCommand {
     pub wish: Wish,
     /// How long it may wait to be sent, 1 … 86,400 s.
     pub ttl: Duration,
-    /// Who asks: `http`, `mqtt`, `cli`.
+    /// Who asks: `local`, `cli`, `mqtt`, `token:NAME`.
     pub requested_by: Arc<str>,
     /// The caller's `Idempotency-Key` and what it stands for.
     pub idempotency: Option<Idempotency>,
@@ -147,8 +151,26 @@ pub enum Request {
         /// Over so many hours, 1 … [`HOURS_MAX`](crate::hub::quality::HOURS_MAX).
         hours: u8,
     },
+    /// Tokens and sessions.
+    Access(AccessRequest),
     /// Does the loop turn?
     Ping,
+}
+
+/// A request, and who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Who.
+    pub by: By,
+    /// What.
+    pub request: Request,
+}
+
+impl From<Request> for Asked {
+    /// The gateway itself asks.
+    fn from(request: Request) -> Self {
+        Self { by: By::Gateway, request }
+    }
 }
 
 /// A refusal: nothing changed.
@@ -265,6 +287,21 @@ pub enum Refused {
     /// It was sent already.
     #[error("command `{0}` is no longer queued, so it cannot be taken back")]
     NotQueued(CommandId),
+    /// No such token, or it is over.
+    #[error("no token `{0}`; GET /v1/tokens lists them")]
+    UnknownToken(TokenId),
+    /// There is no room for another.
+    #[error("{limit} tokens are there already; remove one that is no longer used")]
+    TooManyTokens {
+        /// The limit.
+        limit: usize,
+    },
+    /// It was rotated before.
+    #[error("token `{0}` was rotated already and ends soon; rotate the one that followed it")]
+    TokenRetires(TokenId),
+    /// The caller is bound to devices, and this concerns more than them.
+    #[error("this token is bound to devices and this concerns more than them")]
+    OutOfReach,
     /// A command must be on disk before it is taken in, and the disk takes nothing.
     #[error("the registry cannot be written, so no command can be taken in; GET /healthz says why")]
     StoreBroken,
@@ -289,6 +326,8 @@ pub enum Given {
     Device(Arc<Device>),
     /// How a line fares.
     Quality(Box<QualityView>),
+    /// The token as it is now.
+    Token(Arc<Token>),
     /// A line's joining window as it is now.
     Joining(LineName, Arc<JoiningWindow>),
 }
@@ -361,6 +400,8 @@ pub enum Effect {
     HideCommand(CommandId),
     /// What people see of a line is now this.
     ShowLine(Arc<LineHealth>),
+    /// Tokens, sessions and who changed what: this counts now.
+    ShowAccess(Change),
     /// The answer to a request.
     Answer(RequestId, Answer),
 }

@@ -11,7 +11,7 @@ use crate::hub::request::Accepted;
 use crate::line::{Outcome, Profile};
 
 /// Characters of a name; Home Assistant and tables show about half of that.
-const NAME_MAX: usize = 64;
+pub(super) const NAME_MAX: usize = 64;
 
 impl Hub {
     pub(super) fn add(

@@ -3,7 +3,7 @@
 //! Verbs: `handle_*` (the world tells), [`Hub::poll_output`] (what to do, in order), [`Hub::poll_timeout`]. Drain the
 //! outputs after every other call. A state changes only when the line says so; there is no optimistic state.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub mod feed;
 pub mod groups;
 mod happening;
 pub mod history;
+mod housekeeping;
 pub mod joining;
 mod lane;
 mod manage;
@@ -24,13 +25,16 @@ pub mod quality;
 mod queue;
 pub mod registry;
 mod request;
+mod tokens;
 
 pub use effect::{
-    Answer, Choices, Effect, Given, LineHealth, LineIndex, NewCommand, Output, Persisted, Record, Refused,
-    Request, RequestId, Wish,
+    Answer, Asked, Choices, Effect, Given, LineHealth, LineIndex, NewCommand, Output, Persisted, Record,
+    Refused, Request, RequestId, Wish,
 };
 pub use lane::{DeviceSetup, LineSetup};
+pub use tokens::{AccessRequest, NewToken};
 
+use crate::access::{Book, Grant};
 use crate::device::{CommandId, Configured, Device, DeviceId, LineName, Moment, Now, Target};
 use crate::line::{Operation, Ticket};
 use command::Command;
@@ -65,6 +69,8 @@ pub struct Kept {
     pub commands: Vec<Arc<Command>>,
     /// The lines' own records.
     pub lines: Vec<(LineName, Arc<[u8]>)>,
+    /// Tokens, sessions, and who changed what.
+    pub book: Book,
 }
 
 /// The hub.
@@ -72,6 +78,9 @@ pub struct Hub {
     lanes: Vec<Lane>,
     registry: Registry,
     commands: BTreeMap<CommandId, Pending>,
+    book: Book,
+    /// Used since the last checkpoint.
+    used: BTreeSet<Grant>,
     outputs: VecDeque<Output>,
     last_ticket: Ticket,
     last_persist: Persisted,
@@ -91,6 +100,8 @@ impl Hub {
             lanes: lines.into_iter().map(Lane::new).collect(),
             registry: Registry::default(),
             commands: BTreeMap::new(),
+            book: Book::default(),
+            used: BTreeSet::new(),
             outputs: VecDeque::new(),
             last_ticket: Ticket(0),
             last_persist: Persisted(0),
@@ -105,6 +116,7 @@ impl Hub {
 
     /// Takes back what was on disk; `since_checkpoint` are the feed's events after the checkpoint.
     pub fn restore(&mut self, kept: Kept, since_checkpoint: impl IntoIterator<Item = Event>, now: Now) {
+        self.book = kept.book;
         for (name, record) in &kept.lines {
             if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.name == *name) {
                 lane.line.restore(record);
@@ -402,34 +414,6 @@ impl Hub {
         lane.slot = Some(Slot::Busy(self.last_ticket, job));
         lane.line.start(operation, self.last_ticket, now.mono + OPERATION_MAX, now);
         self.drain(line, now);
-    }
-
-    fn housekeep(&mut self, now: Now) {
-        let step_ms = wall_minus_mono_ms(now) - self.wall_minus_mono_ms;
-        if step_ms.abs() >= CLOCK_STEP_MIN_MS {
-            self.wall_minus_mono_ms += step_ms;
-            self.event(None, Body::Gateway(GatewayEvent::ClockStep { step_ms }), None, now);
-        }
-        let aged: Vec<_> = self.registry.iter_mut().filter_map(|member| member.age(now.mono)).collect();
-        for device in aged {
-            self.show(&device);
-            let body = Body::Device { change: Change::Changed, device: Arc::clone(&device) };
-            self.event(Some(&device.id), body, None, now);
-        }
-        self.expire_commands(now);
-        if self.checkpoint_due <= now.mono {
-            self.checkpoint(now);
-        }
-    }
-
-    fn checkpoint(&mut self, now: Now) {
-        self.checkpoint_due = now.mono + CHECKPOINT_PERIOD;
-        let dirty = self.registry.iter_mut().filter(|member| member.dirty).map(|member| {
-            member.dirty = false;
-            Record::Device(Arc::clone(&member.device))
-        });
-        let records = dirty.collect();
-        self.effect(Effect::Checkpoint(records));
     }
 
     /// Keeps a registry change, and shows it once it is on disk: after the ticket that it gives.

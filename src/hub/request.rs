@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::By;
 use crate::device::{CommandId, Device, DeviceId, Moment, Now};
 use crate::hub::Hub;
 use crate::hub::command::{Action, Command, Part, State};
 use crate::hub::effect::{
-    Answer, Effect, Given, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request, RequestId,
-    Wish,
+    Answer, Asked, Effect, Given, LineIndex, NewCommand, Output, Persisted, Record, Refused, Request,
+    RequestId, Wish,
 };
 use crate::hub::feed::Body;
 use crate::hub::lane::{Job, Slot};
+use crate::hub::tokens::What;
 use crate::line::{Operation, Outcome};
 
 /// Commands that may wait for one device.
@@ -57,7 +59,11 @@ impl Dice {
 
 impl Hub {
     /// Somebody asks for something; answered by [`Effect::Answer`] with the same id.
-    pub fn handle_request(&mut self, id: RequestId, request: Request, now: Now) {
+    pub fn handle_request(&mut self, id: RequestId, asked: impl Into<Asked>, now: Now) {
+        let Asked { by, request } = asked.into();
+        let since = self.outputs.len();
+        // The gateway's own doings are in the feed; the list is of people's.
+        let what = What::of(&request).filter(|_| by != By::Gateway);
         let answer = match request {
             Request::Ping => Ok((None, Given::Nothing)),
             Request::Command(new) => self.accept(new, now),
@@ -80,7 +86,12 @@ impl Hub {
             }
             Request::RemoveGroup(group) => self.remove_group(&group, now),
             Request::Quality { line, hours } => self.quality(&line, hours, now),
+            Request::Access(request) => self.access(request, &by, now),
         };
+        let done = answer.as_ref().ok().and_then(|(_, given)| what?.done(given));
+        if let Some(what) = done {
+            self.note(since, by, what, now);
+        }
         let (after, answer): (_, Answer) = match answer {
             Ok((after, given)) => (after, Ok(given)),
             Err(refused) => (None, Err(refused)),

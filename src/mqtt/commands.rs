@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
+use crate::access::By;
 use crate::door::Door;
 use crate::hub::{NewCommand, Request};
 use crate::source::Commands;
@@ -88,14 +89,14 @@ async fn ask(door: Door, topics: Topics, job: Job) -> Vec<Message> {
     match job {
         Job::Command(command) => {
             let (device, reply_to) = (command.device.clone(), command.reply_to.clone());
-            match door.request(Request::Command(command)).await {
+            match door.ask(By::Mqtt, Request::Command(command)).await {
                 Ok(_) => Vec::new(),
                 Err(refused) => Rejection::refused(&refused, reply_to).messages(&topics, &device, unix_ms()),
             }
         }
         Job::Question(question) => {
             let Question { request, asker } = *question;
-            asker.told(&topics, &door.request(request).await)
+            asker.told(&topics, &door.ask(By::Mqtt, request).await)
         }
     }
 }

@@ -107,6 +107,11 @@ pub fn code(refused: &Refused) -> &'static str {
         Refused::IsGroup(_) => "is_group",
         Refused::LineGone(_) => "line_gone",
         Refused::NotQueued(_) => "not_queued",
+        // Tokens are a matter of HTTP; nothing of the broker asks for these.
+        Refused::UnknownToken(_) => "unknown_token",
+        Refused::TooManyTokens { .. } => "too_many_tokens",
+        Refused::TokenRetires(_) => "token_retires",
+        Refused::OutOfReach => "out_of_reach",
         Refused::StoreBroken => "store_broken",
         Refused::Stopping => "stopping",
     }

@@ -23,6 +23,7 @@ use crate::device::{
 };
 use crate::hub::command::Command;
 
+mod access;
 mod command;
 mod day;
 mod event;
@@ -30,6 +31,7 @@ mod registry;
 #[cfg(test)]
 pub(crate) mod samples;
 
+pub use access::{seal_noted, seal_session, seal_token, unseal_noted, unseal_session, unseal_token};
 use command::CommandV1;
 pub use day::{day_key, day_of_key, seal_day, unseal_day};
 pub use event::{Head, append_event, event_of, head_of, seq_of};

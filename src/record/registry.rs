@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::TokenV1;
 use super::{DeviceV1, SCHEMA, Text, Unreadable, crc32c, id, json_text, seal_json, shape, unseal_json};
+use crate::access::Token;
 use crate::device::{Device, Epoch, GatewayId, LineName};
 
 /// What the registry knows of itself.
@@ -37,7 +39,7 @@ pub fn unseal_meta(sealed: &[u8]) -> Result<Meta, Unreadable> {
     unseal_json::<MetaV1<'_>>(sealed)?.meta()
 }
 
-/// What the sidecar file holds: the registry without commands and positions.
+/// What the sidecar file holds: the registry without commands, positions, sessions and who changed what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registry {
     /// About itself.
@@ -46,6 +48,8 @@ pub struct Registry {
     pub devices: Vec<Arc<Device>>,
     /// Each line's own record.
     pub lines: Vec<(LineName, Arc<[u8]>)>,
+    /// All tokens, by their digests.
+    pub tokens: Vec<Arc<Token>>,
 }
 
 /// The sidecar file's text: one JSON object whose `registry` is covered by `crc32c`.
@@ -55,6 +59,7 @@ pub fn sidecar_text(registry: &Registry) -> String {
         meta: (&registry.meta).into(),
         devices: registry.devices.iter().map(|device| DeviceV1::from(&**device)).collect(),
         lines: registry.lines.iter().map(|(name, bytes)| (name.as_str().into(), hex(bytes))).collect(),
+        tokens: registry.tokens.iter().map(|token| TokenV1::from(&**token)).collect(),
     });
     format!("{{\"schema\":{SCHEMA},\"crc32c\":\"{:08x}\",\"registry\":{body}}}\n", crc32c(body.as_bytes()))
 }
@@ -81,6 +86,7 @@ pub fn sidecar_of(text: &str) -> Result<Registry, Unreadable> {
     Ok(Registry {
         lines: lines.collect::<Result<_, Unreadable>>()?,
         meta: registry.meta.meta()?,
+        tokens: registry.tokens.into_iter().map(|t| Ok(Arc::new(t.token()?))).collect::<Result<_, _>>()?,
         devices: registry.devices.into_iter().map(|d| Ok(Arc::new(d.device()?))).collect::<Result<_, _>>()?,
     })
 }
@@ -101,6 +107,8 @@ struct RegistryV1<'a> {
     #[serde(borrow)]
     devices: Vec<DeviceV1<'a>>,
     lines: BTreeMap<String, String>,
+    #[serde(borrow, default)]
+    tokens: Vec<TokenV1<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]

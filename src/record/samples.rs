@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::access::{By, Digest, Noted, Scope, Session, Token};
 use crate::device::{
     Abilities, CommandId, Device, DeviceId, LineName, Measured, OptionValue, QUANTITIES, Quantity, Reading,
-    StampedReading, Target,
+    SessionId, StampedReading, Target, TokenId,
 };
 use crate::hub::command::{Action, Command, CommandError, Idempotency, Part, ReplyTo, STATES};
 use crate::hub::feed::{Body, Change, Event, Fresh, GapReason, GatewayEvent, JoiningNews, Notification};
@@ -60,6 +61,42 @@ pub(crate) fn command(id: &str) -> Command {
         started: false,
         parts: Vec::new(),
         part_of: None,
+    }
+}
+
+pub(crate) fn token(id: &str) -> Token {
+    Token {
+        id: TokenId::parse(id).unwrap(),
+        name: "Tablet".into(),
+        digest: Digest::of("secret"),
+        scope: Scope::Switch,
+        reach: Some([DeviceId::parse("dlt645_1").unwrap()].into()),
+        created_unix_ms: 1_795_000_000_000,
+        created_by: "local".into(),
+        expires_unix_ms: None,
+        retires_unix_ms: None,
+        last_used_unix_ms: None,
+    }
+}
+
+pub(crate) fn session(id: &str, token: &str) -> Session {
+    Session {
+        id: SessionId::parse(id).unwrap(),
+        digest: Digest::of("cookie"),
+        token: TokenId::parse(token).unwrap(),
+        created_unix_ms: 1_795_000_000_000,
+        last_used_unix_ms: 1_795_000_060_000,
+    }
+}
+
+pub(crate) fn noted(number: u64) -> Noted {
+    Noted {
+        number,
+        unix_ms: 1_795_000_000_000,
+        by: By::Local,
+        action: "command.switch_on".into(),
+        target: Some("dlt645_1".into()),
+        command: CommandId::parse("cmd_01jd2e3f4g5h6j7k8m9n0p1q2r"),
     }
 }
 

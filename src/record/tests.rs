@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::samples::{any_command, any_device, any_event, command, device, reading};
+use super::samples::{any_command, any_device, any_event, command, device, reading, token};
 use super::*;
 use crate::device::{Epoch, GatewayId};
 use crate::hub::feed::{Body, Change, Event, Fresh};
@@ -107,6 +107,7 @@ fn the_sidecar_reads_back_and_refuses_a_changed_letter() {
         },
         devices: vec![Arc::new(device("dlt645_000000004711"))],
         lines: vec![(LineName::parse("plug").unwrap(), Arc::from([0, 0x7f, 0xff]))],
+        tokens: vec![Arc::new(token("tok_a"))],
     };
     let text = sidecar_text(&registry);
     assert_eq!(sidecar_of(&text), Ok(registry));

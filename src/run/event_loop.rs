@@ -10,7 +10,9 @@ use crate::device::Device;
 use crate::disk::{Disk, Done};
 use crate::door::{Envelope, Keeper};
 use crate::hub::feed::{Body, Fresh, GapReason, GatewayEvent, Notification};
-use crate::hub::{Answer, Effect, Hub, LineIndex, Output, Persisted, Record, Refused, Request, RequestId};
+use crate::hub::{
+    Answer, Asked, Effect, Hub, LineIndex, Output, Persisted, Record, Refused, Request, RequestId,
+};
 use crate::port::{Port, PortEvent};
 use crate::run::Clock;
 use crate::source::{Commands, Part, Source};
@@ -126,6 +128,7 @@ impl EventLoop {
                 Woken::Request(envelope) => self.ask(envelope),
                 Woken::Deadline => self.hub.handle_timeout(self.clock.now()),
                 Woken::Positions => {
+                    self.hub.handle_uses(self.keeper.take_uses());
                     let positions = self.keeper.positions();
                     if positions != last_positions {
                         self.disk.positions(positions.clone());
@@ -139,6 +142,7 @@ impl EventLoop {
 
     /// The last words, while readers still listen.
     pub(super) fn say_stopping(&mut self) {
+        self.hub.handle_uses(self.keeper.take_uses());
         self.hub.handle_stop(self.clock.now());
         self.carry_out();
     }
@@ -174,7 +178,8 @@ impl EventLoop {
         }
         self.last_request.0 += 1;
         self.answers.push_back((self.last_request, envelope.answer));
-        self.hub.handle_request(self.last_request, envelope.request, self.clock.now());
+        let asked = Asked { by: envelope.by, request: envelope.request };
+        self.hub.handle_request(self.last_request, asked, self.clock.now());
     }
 
     fn disk_did(&mut self, done: Done) {
@@ -264,6 +269,7 @@ impl EventLoop {
             }
             Effect::HideCommand(id) => self.keeper.hide_command(&id),
             Effect::ShowLine(health) => self.keeper.show_line(health),
+            Effect::ShowAccess(change) => self.keeper.show_access(change),
             Effect::Answer(id, answer) => self.answer(id, answer),
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 
+use crate::access::ticket::Key;
 use crate::config::{Config, HttpTls};
 use crate::http;
 use crate::http::guard::Rules;
@@ -14,7 +15,7 @@ use crate::http::tls::{Files, Keys};
 ///
 /// # Errors
 /// When the certificate cannot be used, or made.
-pub(super) fn settings(config: &Config, bound: SocketAddr) -> anyhow::Result<http::Settings> {
+pub(super) fn settings(config: &Config, bound: SocketAddr, tickets: Key) -> anyhow::Result<http::Settings> {
     let hosts = Hosts::new(hostname().as_deref(), &config.http.names);
     let files = match &config.http.tls {
         HttpTls::Off => None,
@@ -31,6 +32,8 @@ pub(super) fn settings(config: &Config, bound: SocketAddr) -> anyhow::Result<htt
     Ok(http::Settings {
         guard: Rules { hosts, origins: config.http.cors_origins.clone() },
         tls,
+        public: !config.http.names.is_empty(),
+        ticket_key: tickets,
         limits: config.http.limits,
         connections: config.http_connections.unwrap_or(http::CONNECTIONS),
         ..http::Settings::default()

@@ -34,15 +34,19 @@ pub(super) enum Room {
     Positions,
     Meta,
     Days,
+    Access,
+    Audit,
 }
 
-const ROOMS: [(Room, &str); 6] = [
+const ROOMS: [(Room, &str); 8] = [
     (Room::Devices, "devices"),
     (Room::Commands, "commands"),
     (Room::Lines, "lines"),
     (Room::Positions, "positions"),
     (Room::Meta, "meta"),
     (Room::Days, "days"),
+    (Room::Access, "access"),
+    (Room::Audit, "audit"),
 ];
 
 impl Room {
@@ -173,9 +177,9 @@ impl Engine {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = open_when_free(&config)?;
         let tree = |(_, name): (Room, &str)| db.open_tree(name);
-        let [devices, commands, lines, positions, meta, days] = ROOMS.map(tree);
+        let [devices, commands, lines, positions, meta, days, access, audit] = ROOMS.map(tree);
         Ok(Self {
-            trees: [devices?, commands?, lines?, positions?, meta?, days?],
+            trees: [devices?, commands?, lines?, positions?, meta?, days?, access?, audit?],
             quarantine: db.open_tree("quarantine")?,
             file: File::open(path.join("db"))?,
             db,
@@ -212,13 +216,15 @@ impl Engine {
                 None => batches[*room as usize].remove(key.as_bytes()),
             }
         }
-        let [devices, commands, lines, positions, meta, days] = &self.trees;
-        let done = (devices, commands, lines, positions, meta, days).transaction(|(d, c, l, p, m, e)| {
-            for (tree, batch) in [d, c, l, p, m, e].into_iter().zip(&batches) {
-                tree.apply_batch(batch)?;
-            }
-            Ok::<_, ConflictableTransactionError<()>>(())
-        });
+        let [devices, commands, lines, positions, meta, days, access, audit] = &self.trees;
+        let done = (devices, commands, lines, positions, meta, days, access, audit).transaction(
+            |(d, c, l, p, m, e, a, n)| {
+                for (tree, batch) in [d, c, l, p, m, e, a, n].into_iter().zip(&batches) {
+                    tree.apply_batch(batch)?;
+                }
+                Ok::<_, ConflictableTransactionError<()>>(())
+            },
+        );
         match done {
             Ok(()) => self.sync(),
             Err(TransactionError::Storage(error)) => Err(error.into()),

@@ -1,4 +1,4 @@
-//! The registry on disk: devices, commands, lines' records, readers' positions. Nothing else names sled. Knows
+//! The registry on disk: devices, commands, lines' records, readers' positions, tokens and who changed what. Nothing else names sled. Knows
 //! nothing of the feed's log and holds no opinion about what it keeps.
 //!
 //! Everything kept also stands in memory ([`Contents`]), so that a database that breaks while running is replaced
@@ -11,17 +11,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::access::{Book, Change, Token};
 use crate::device::{CommandId, Device, DeviceId, Epoch, GatewayId, LineName};
 use crate::door::Positions;
 use crate::hub::Record;
 use crate::hub::command::Command;
 use crate::hub::days::{Day, DayRow};
-use crate::record::{self, Meta, Registry, Unreadable};
+use crate::record::{self, Meta, Registry};
 
 mod engine;
+mod loaded;
 mod sidecar;
 
 use engine::{Engine, Failure, Found, Raw, Room, Writes};
+use loaded::Loaded;
 
 const FOLDER: &str = "db";
 const META_KEY: &str = "meta";
@@ -44,6 +47,8 @@ pub struct Contents {
     pub positions: Positions,
     /// Totals of days.
     pub days: DayRows,
+    /// Tokens, sessions, and who changed what.
+    pub book: Book,
 }
 
 /// Totals of days, by device and day.
@@ -181,6 +186,7 @@ impl Store {
                         None => self.contents.days.remove(&(device, day)),
                     };
                 }
+                Record::Access(change) => self.stage_access(change),
                 Record::Checkpoint(seq) => {
                     self.contents.meta.checkpoint = seq;
                     self.stage_meta();
@@ -266,6 +272,7 @@ impl Store {
             meta: contents.meta.clone(),
             devices: contents.devices.values().cloned().collect(),
             lines: contents.lines.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect(),
+            tokens: contents.book.tokens().cloned().collect(),
         };
         sidecar::write(&self.dir, &registry)?;
         self.sidecar_due = false;
@@ -276,6 +283,22 @@ impl Store {
         self.put(Room::Devices, device.id.as_str(), Some(record::seal_device(&device)));
         let old = self.contents.devices.insert(device.id.clone(), Arc::clone(&device));
         if old.is_none_or(|old| essence_differs(&old, &device)) {
+            self.registry_changed();
+        }
+    }
+
+    fn stage_access(&mut self, change: Change) {
+        let (room, key, value) = access_row(&change);
+        self.put(room, &key, value);
+        let in_sidecar = match &change {
+            Change::Token(token) => {
+                self.contents.book.token(&token.id).is_none_or(|old| right_differs(old, token))
+            }
+            Change::TokenGone(_) => true,
+            _ => false,
+        };
+        self.contents.book.take(change);
+        if in_sidecar {
             self.registry_changed();
         }
     }
@@ -304,11 +327,13 @@ impl Store {
             .iter()
             .map(|(name, seq)| (Room::Positions, name.as_str(), record::seal_number(*seq)));
         let all = devices.chain(commands).chain(lines).chain(positions);
-        let all: Writes = all.map(|(room, key, value)| ((room, key.to_owned()), Some(value))).collect();
-        let days = contents.days.iter().map(|((device, day), row)| {
+        let mut all: Writes = all.map(|(room, key, value)| ((room, key.to_owned()), Some(value))).collect();
+        all.extend(contents.days.iter().map(|((device, day), row)| {
             ((Room::Days, record::day_key(device, *day)), Some(record::seal_day(row)))
-        });
-        self.writes.extend(all.into_iter().chain(days));
+        }));
+        let rows = contents.book.changes().map(|change| access_row(&change));
+        all.extend(rows.map(|(room, key, value)| ((room, key), value)));
+        self.writes.extend(all);
         self.stage_meta();
     }
 
@@ -319,6 +344,30 @@ impl Store {
     fn broken(&self, reason: &str) -> StoreBroken {
         StoreBroken { path: self.dir.join(FOLDER), reason: reason.to_owned() }
     }
+}
+
+/// Where and as what a change of tokens, sessions or their list is kept.
+fn access_row(change: &Change) -> (Room, String, Option<Vec<u8>>) {
+    match change {
+        Change::Token(token) => (Room::Access, token.id.to_string(), Some(record::seal_token(token))),
+        Change::TokenGone(id) => (Room::Access, id.to_string(), None),
+        Change::Session(session) => {
+            (Room::Access, session.id.to_string(), Some(record::seal_session(session)))
+        }
+        Change::SessionGone(id) => (Room::Access, id.to_string(), None),
+        Change::Noted(noted) => (Room::Audit, audit_key(noted.number), Some(record::seal_noted(noted))),
+        Change::NotedGone(number) => (Room::Audit, audit_key(*number), None),
+    }
+}
+
+/// Keys in the order of numbers.
+fn audit_key(number: u64) -> String {
+    format!("{number:020}")
+}
+
+/// More changed than when it was used.
+fn right_differs(old: &Token, new: &Token) -> bool {
+    Token { last_used_unix_ms: new.last_used_unix_ms, ..old.clone() } != *new
 }
 
 /// More changed than what the line shows all the time: the sidecar need not follow every reading.
@@ -346,135 +395,6 @@ fn set_aside(path: &Path, unix_ms: i64) -> io::Result<PathBuf> {
     let aside = path.with_file_name(format!("{prefix}{unix_ms}"));
     std::fs::rename(path, &aside)?;
     Ok(aside)
-}
-
-/// What was read from a database, before it is believed.
-#[derive(Default)]
-struct Loaded {
-    meta: Option<Meta>,
-    devices: BTreeMap<DeviceId, Arc<Device>>,
-    commands: BTreeMap<CommandId, Arc<Command>>,
-    lines: BTreeMap<LineName, Arc<[u8]>>,
-    positions: Positions,
-    days: DayRows,
-    unreadable: Vec<(Raw, Unreadable)>,
-    /// Entries in the tree of devices, readable or not.
-    device_entries: u64,
-    broken: Option<String>,
-}
-
-impl Loaded {
-    fn of(found: Found) -> Self {
-        let mut loaded = Self { broken: found.broken, ..Self::default() };
-        for raw in found.values {
-            loaded.device_entries += u64::from(raw.0 == Room::Devices);
-            if let Err(error) = loaded.take(&raw) {
-                loaded.unreadable.push((raw, error));
-            }
-        }
-        loaded
-    }
-
-    fn take(&mut self, (room, key, value): &Raw) -> Result<(), Unreadable> {
-        let name = String::from_utf8_lossy(key);
-        match room {
-            Room::Devices => {
-                let device = record::unseal_device(value)?;
-                self.devices.insert(device.id.clone(), Arc::new(device));
-            }
-            Room::Commands => {
-                let command = record::unseal_command(value)?;
-                self.commands.insert(command.id.clone(), Arc::new(command));
-            }
-            Room::Lines => {
-                let bytes = record::unseal(value)?.into();
-                let wrong = || Unreadable::Field { field: "line", got: name.to_string() };
-                self.lines.insert(LineName::parse(&name).ok_or_else(wrong)?, bytes);
-            }
-            Room::Positions => {
-                self.positions.insert(name.into_owned(), record::unseal_number(value)?);
-            }
-            Room::Days => {
-                self.days.insert(record::day_of_key(&name)?, record::unseal_day(value)?);
-            }
-            Room::Meta => self.meta = Some(record::unseal_meta(value)?),
-        }
-        Ok(())
-    }
-
-    /// Why the database must not be believed, if so. A new one is empty and nothing remembers another.
-    fn doubt(&self, saved: Option<&Registry>) -> Option<String> {
-        let saved_devices = saved.map_or(0, |saved| saved.devices.len() as u64);
-        match (&self.broken, &self.meta, saved) {
-            (Some(why), ..) => Some(why.clone()),
-            (_, Some(meta), _) if meta.devices != self.device_entries => {
-                Some(format!("it holds {} devices of {}", self.device_entries, meta.devices))
-            }
-            (_, Some(meta), Some(saved)) if meta.generation < saved.meta.generation => Some(format!(
-                "it is of generation {}, registry.json of {}",
-                meta.generation, saved.meta.generation
-            )),
-            (_, None, Some(_)) if self.device_entries < saved_devices => {
-                Some(format!("it holds {} devices, registry.json {saved_devices}", self.device_entries))
-            }
-            _ => None,
-        }
-    }
-
-    /// Takes devices and lines' records from the sidecar unless it is older than what was read; says what that means.
-    fn take_back(&mut self, why: &str, saved: Option<&Registry>) -> String {
-        let generation = self.meta.as_ref().map_or(0, |meta| meta.generation);
-        let Some(saved) = saved else {
-            return format!(
-                "the registry is broken ({why}) and there is no registry.json; {} devices and {} commands could be saved",
-                self.devices.len(),
-                self.commands.len()
-            );
-        };
-        self.devices = saved.devices.iter().map(|device| (device.id.clone(), Arc::clone(device))).collect();
-        self.lines = saved.lines.iter().cloned().collect();
-        // Never below either: a later sidecar must win over both.
-        let generation = generation.max(saved.meta.generation);
-        self.meta = Some(Meta { generation, ..saved.meta.clone() });
-        format!(
-            "the registry is broken ({why}); {} devices were taken back from registry.json, {} commands could be saved",
-            self.devices.len(),
-            self.commands.len()
-        )
-    }
-
-    /// Devices that went to quarantine and stand in the sidecar are taken from there.
-    fn heal(&mut self, saved: Option<&Registry>, reports: &mut Vec<String>) {
-        for ((room, key, _), _) in &self.unreadable {
-            let saved = saved.into_iter().flat_map(|saved| &saved.devices);
-            let same = |device: &&Arc<Device>| *room == Room::Devices && device.id.as_str().as_bytes() == key;
-            if let Some(device) = saved.into_iter().find(same) {
-                reports.push(format!("device {} was taken back from registry.json", device.id));
-                self.devices.entry(device.id.clone()).or_insert_with(|| Arc::clone(device));
-            }
-        }
-    }
-
-    fn reports(&self) -> Vec<String> {
-        let told = self.unreadable.iter().map(|((room, key, _), error)| {
-            let key = String::from_utf8_lossy(key);
-            format!("{}/{key} of the registry does not read and was put in quarantine: {error}", room.name())
-        });
-        told.collect()
-    }
-
-    fn contents(self, saved: Option<&Registry>, fresh: &GatewayId) -> Contents {
-        let new = || Meta { gateway: fresh.clone(), epoch: None, generation: 0, devices: 0, checkpoint: 0 };
-        let meta = self.meta.or_else(|| saved.map(|saved| saved.meta.clone())).unwrap_or_else(new);
-        Contents {
-            meta,
-            devices: self.devices,
-            commands: self.commands,
-            lines: self.lines,
-            positions: self.positions,
-            days: self.days,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -379,7 +379,7 @@ async fn a_recorded_line_replayed_answers_the_driver_as_the_modem_did() {
     let recording = Program::start(capture.arg(&file).arg("--config").arg(lab.config()));
     let http = until("its address", || async {
         let told = std::fs::read_to_string(state.join("cli.token")).ok()?;
-        Some(told.trim().to_owned()).filter(|address| address.starts_with("http://"))
+        Some(told.lines().next()?.to_owned()).filter(|address| address.starts_with("http://"))
     })
     .await;
     heard_at(&http, &ALL).await;

@@ -311,6 +311,7 @@ pub(crate) struct Site {
     pub(crate) front: Front,
     folder: TempDir,
     mqtt: String,
+    http: String,
     pub(crate) store: PathBuf,
     pub(crate) port: PathBuf,
 }
@@ -328,11 +329,16 @@ impl Site {
         let front = Front::start(Bus::new(1, meters.collect()), pty).expect("a thread");
         let store = folder.path().join("state");
         let mqtt = "[mqtt.embedded]\nlisten = \"127.0.0.1:0\"".to_owned();
-        Self { front, folder, mqtt, store, port }
+        Self { front, folder, mqtt, http: String::new(), store, port }
     }
 
     pub(crate) fn with_mqtt(self, mqtt: &str) -> Self {
         Self { mqtt: mqtt.to_owned(), ..self }
+    }
+
+    /// With more keys in `[http]`.
+    pub(crate) fn with_http(self, http: &str) -> Self {
+        Self { http: http.to_owned(), ..self }
     }
 
     pub(crate) fn with_broker(self, port: u16) -> Self {
@@ -349,11 +355,11 @@ impl Site {
             .map(|(address, name)| format!("[[line.device]]\naddress = \"{address}\"\nname = \"{name}\"\n"))
             .concat();
         let text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\n{}\n[store]\ndir = {:?}\n\
+            "[http]\nlisten = \"127.0.0.1:0\"\n{}\n{}\n[store]\ndir = {:?}\n\
              [[line]]\ndialect = \"dlt645\"\nport = {:?}\nbaud = 115200\n\
              periods = {{ power = 1, relay = 1, energy = 1, voltage = 2, current = 2, power_factor = 2, frequency = 2 }}\n\
              {devices}",
-            self.mqtt, self.store, self.port,
+            self.http, self.mqtt, self.store, self.port,
         );
         let path = self.folder().join("plugline.toml");
         std::fs::write(&path, text).expect("written");

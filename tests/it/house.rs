@@ -48,7 +48,7 @@ impl Records {
             Record::CommandGone(id) => {
                 self.commands.remove(id);
             }
-            Record::Line(..) | Record::Day(..) | Record::Checkpoint(_) => {}
+            Record::Line(..) | Record::Day(..) | Record::Checkpoint(_) | Record::Access(_) => {}
         }
     }
 }
@@ -101,7 +101,7 @@ impl House {
         let kept = Kept {
             devices: records.devices.values().cloned().map(Arc::new).collect(),
             commands: records.commands.values().cloned().map(Arc::new).collect(),
-            lines: Vec::new(),
+            ..Kept::default()
         };
         hub.restore(kept, since_checkpoint, now);
         hub.begin(now);
@@ -221,7 +221,11 @@ impl House {
             Effect::HideDevice(id) => {
                 self.devices.remove(&id);
             }
-            Effect::HideCommand(_) | Effect::Write(..) | Effect::Reopen(..) | Effect::Checkpoint(_) => {}
+            Effect::HideCommand(_)
+            | Effect::Write(..)
+            | Effect::Reopen(..)
+            | Effect::Checkpoint(_)
+            | Effect::ShowAccess(_) => {}
         }
     }
 

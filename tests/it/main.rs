@@ -1,6 +1,7 @@
 //! The integration tests: one binary, claims as names.
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail as loudly as the test")]
 
+mod access;
 mod architecture;
 mod capture;
 mod command_line;

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::access::Scope;
 use crate::device::{QUANTITIES, QuantityRow};
 use crate::hub::command::STATES;
 
@@ -11,7 +12,7 @@ type Members<'a> = &'a [(&'a str, Value)];
 
 /// All schemas by their names.
 pub(super) fn all() -> Map<String, Value> {
-    [registry(), changes(), switching(), feed(), history(), about(), upkeep()]
+    [registry(), changes(), switching(), feed(), history(), about(), upkeep(), access()]
         .into_iter()
         .flatten()
         .map(|(name, schema)| (name.to_owned(), schema))
@@ -275,6 +276,58 @@ fn feed() -> Named {
                 ("commands", list(of("Command"))),
             ]),
         ),
+    ]
+}
+
+/// Who asks, and what for.
+fn access() -> Named {
+    let scope = one_of(&Scope::ALL.map(Scope::name));
+    let ids = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 256 });
+    let holder = object(&[("id", text()), ("name", text())]);
+    let token = [
+        ("id", json!({ "type": "string", "pattern": "^tok_[a-z0-9]{10}$" })),
+        ("name", name()),
+        ("scopes", list(scope.clone())),
+        ("devices", or_null(list(text()))),
+        ("created_at", time()),
+        ("created_by", text()),
+        ("expires_at", or_null(time())),
+        ("last_used_at", or_null(time())),
+        ("retires_at?", time()),
+    ];
+    let secret = ("token", json!({ "type": "string", "pattern": "^plg[ua]_[0-9A-Za-z]{36}$" }));
+    let session = [
+        ("open", flag()),
+        ("scopes", list(scope.clone())),
+        ("token", or_null(holder.clone())),
+        ("devices", or_null(list(text()))),
+        ("expires_at?", time()),
+    ];
+    let new = [
+        ("name", name()),
+        ("scope", scope),
+        ("devices?", or_null(ids)),
+        ("expires_in_s?", json!({ "type": ["integer", "null"], "minimum": 1 })),
+    ];
+    let entry = [
+        ("t", time()),
+        ("by", json!({ "anyOf": [text(), holder] })),
+        ("action", text()),
+        ("target?", text()),
+        ("command?", text()),
+        ("outcome?", text()),
+    ];
+    vec![
+        ("Session", object(&session)),
+        ("SignIn", body(&[("token", text())])),
+        ("NewTicket", body(&[("path", text())])),
+        ("Ticket", object(&[("ticket", text()), ("path", text()), ("expires_at", time())])),
+        ("Token", object(&token)),
+        ("Tokens", object(&[("tokens", list(of("Token")))])),
+        ("NewToken", body(&new)),
+        ("MadeToken", object(&[&token[..], &[secret]].concat())),
+        ("AuditEntry", object(&entry)),
+        ("Audit", object(&[("entries", list(of("AuditEntry")))])),
     ]
 }
 

@@ -95,7 +95,12 @@ impl Gateway {
         let asking = async {
             loop {
                 let told = std::fs::read_to_string(self.state.join("cli.token")).unwrap_or_default();
-                if let Some(port) = told.trim().rsplit(':').next().and_then(|port| port.parse().ok()) {
+                if let Some(port) = told
+                    .lines()
+                    .next()
+                    .and_then(|url| url.rsplit(':').next())
+                    .and_then(|port| port.parse().ok())
+                {
                     return port;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;

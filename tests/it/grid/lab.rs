@@ -75,7 +75,7 @@ impl Records {
             Record::Line(line, record) => {
                 self.lines.insert(line.clone(), Arc::clone(record));
             }
-            Record::Day(..) | Record::Checkpoint(_) => {}
+            Record::Day(..) | Record::Checkpoint(_) | Record::Access(_) => {}
         }
     }
 }
@@ -180,6 +180,7 @@ impl Lab {
             devices: devices.into_values().collect(),
             commands: commands.into_values().collect(),
             lines: lines.into_iter().collect(),
+            ..Kept::default()
         };
         self.hub.restore(kept, Vec::new(), self.now);
         self.begin();
@@ -264,7 +265,7 @@ impl Lab {
             Effect::Answer(id, answer) => {
                 self.answers.insert(id.0, answer);
             }
-            Effect::HideCommand(_) | Effect::Write(..) | Effect::Reopen(..) => {}
+            Effect::HideCommand(_) | Effect::Write(..) | Effect::Reopen(..) | Effect::ShowAccess(_) => {}
         }
     }
 

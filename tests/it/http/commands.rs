@@ -63,7 +63,7 @@ async fn an_accepted_command_is_202_with_its_place_and_version() {
     assert_eq!(reply.header("location"), Some(format!("/v1/commands/{ID}").as_str()));
     assert_eq!((&reply.json()["id"], &reply.json()["state"]), (&json!(ID), &json!("accepted")));
     assert_eq!((new.wish, new.ttl), (Wish::Do(switch), Duration::from_secs(60)));
-    assert_eq!((new.device.as_str(), &*new.requested_by), ("dlt645_1", "http"));
+    assert_eq!((new.device.as_str(), &*new.requested_by), ("dlt645_1", "local"));
     assert_eq!(new.idempotency.as_ref().map(|of| &*of.key), Some("one"));
 }
 

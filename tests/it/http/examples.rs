@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use plugline::device::{Device, DeviceId, LineName, OptionRow};
+use plugline::access::{By, Change, Digest, Noted, Scope, Token};
+use plugline::device::{Device, DeviceId, LineName, OptionRow, TokenId};
 use plugline::hub::command::{Action, Command};
 use plugline::hub::feed::{Body, GatewayEvent};
 use plugline::hub::joining::JoiningWindow;
@@ -57,12 +58,41 @@ fn house(lab: &Lab) {
         heard: 7,
         malformed: Vec::new(),
     }));
+    access(lab);
     lab.upkeep.logbook.add(1_795_000_000_123, "info", "plugline::port", "open port=/dev/ttyUSB0");
     lab.door.set_part("store", Part::Good("open".into()));
     lab.door.set_part("broker", Part::Broken("connection refused".into()));
     lab.append(None, Body::Gateway(GatewayEvent::Started { version: "1.2.3".into() }));
     lab.reading(DEVICE);
     lab.append(Some(DEVICE), Body::Relay { on: true, cause: Cause::Button });
+}
+
+/// A token, and what was done with it.
+fn access(lab: &Lab) {
+    let (id, device) =
+        (TokenId::parse("tok_a1b2c3d4e5").expect("an id"), DeviceId::parse(DEVICE).expect("an id"));
+    let token = Token {
+        id: id.clone(),
+        name: "Tablet".into(),
+        digest: Digest::of("nobody knows"),
+        scope: Scope::Switch,
+        reach: Some([device].into()),
+        created_unix_ms: 1_795_000_000_000,
+        created_by: "local".into(),
+        expires_unix_ms: None,
+        retires_unix_ms: None,
+        last_used_unix_ms: Some(1_794_999_960_000),
+    };
+    let noted = Noted {
+        number: 1,
+        unix_ms: 1_795_000_000_000,
+        by: By::Token { id, name: "Tablet".into() },
+        action: "device.change".into(),
+        target: Some(DEVICE.into()),
+        command: None,
+    };
+    lab.keeper.show_access(Change::Token(Arc::new(token)));
+    lab.keeper.show_access(Change::Noted(Arc::new(noted)));
 }
 
 fn window() -> JoiningWindow {

@@ -423,7 +423,7 @@ pub(crate) fn command(action: Action) -> Command {
         created_unix_ms: 1_795_000_000_000,
         expires_unix_ms: 1_795_000_030_000,
         times_unix_ms,
-        requested_by: "http".into(),
+        requested_by: "local".into(),
         idempotency: None,
         reply_to: ReplyTo::default(),
         started: false,
