@@ -51,6 +51,8 @@ pub(super) struct Window {
     due: Moment,
     /// The poll plan has its turn before that.
     yields: bool,
+    /// Nobody came so far: what there is to say when the time of a window for one device is over.
+    nobody: Option<Failure>,
     /// An operation of this window began; one still in flight may be of the window before.
     begun: bool,
 }
@@ -106,6 +108,7 @@ impl Hub {
             until: now.mono + duration,
             due: now.mono,
             yields: false,
+            nobody: None,
             begun: false,
         });
         let given = Given::Joining(lane.name.clone(), shown);
@@ -152,8 +155,12 @@ impl Hub {
 
     /// Closes windows whose time is over.
     pub(super) fn expire_joining(&mut self, line: LineIndex, now: Now) {
-        let window = self.lanes[line.0].window.as_ref();
-        if window.is_some_and(|window| window.shown.open && window.until <= now.mono) {
+        let window = self.lanes[line.0].window.as_mut();
+        if let Some(window) = window.filter(|window| window.shown.open && window.until <= now.mono) {
+            let unsaid = window.nobody.take().filter(|_| window.shown.error.is_none());
+            if let Some(failure) = unsaid {
+                self.joining_failed(line, &failure, now);
+            }
             self.end_joining(line, "time", now);
         }
     }
@@ -193,6 +200,9 @@ impl Hub {
                 let pause = if waited && lane.line.joins().waits() { Duration::ZERO } else { PAUSE };
                 window.due = now.mono + pause;
                 let unanswered_call = failure.code == NO_ANSWER && !by_address;
+                if waited && by_address {
+                    window.nobody = Some(failure.clone());
+                }
                 if !waited && !unanswered_call {
                     self.joining_failed(line, failure, now);
                 }

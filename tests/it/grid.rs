@@ -63,7 +63,14 @@ fn a_bad_day_loses_no_minute_and_every_command_has_an_outcome() {
     // The fifth hangs on a filtered power strip, out of reach.
     let mut lab = Lab::house_with(&scenario, 19);
     let sockets: Vec<usize> = (1..=20).filter(|socket| lab.is_joined(*socket)).collect();
-    lab.run_for(2 * MINUTE);
+    let far = (1..=20).find(|socket| !lab.is_joined(*socket)).expect("one is out of reach");
+    // Whoever tries to let it in is told what to look at.
+    let code = lab.house.station(far).unwrap().label();
+    lab.open_window(Some(&code), 2 * MINUTE).unwrap();
+    lab.run_for(3 * MINUTE);
+    let window = lab.line.as_ref().unwrap().joining.clone().unwrap();
+    let (told, why) = window.error.clone().expect("why it did not come");
+    assert!(matches!(told, "no_device" | "no_report") && why.contains(&code[5..21].to_lowercase()), "{why}");
     sockets.iter().for_each(|socket| lab.press(*socket));
     let before = lab.unix_ms();
     let mut outcomes = std::collections::BTreeMap::new();

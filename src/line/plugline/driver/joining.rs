@@ -30,6 +30,8 @@ const PENDING_MAX: usize = LABELS_MAX;
 const LABELS_MAX: usize = 1024;
 /// A key set waits no longer than the socket does.
 const PENDING_LIFE: Duration = Duration::from_millis((JOIN_ATTEMPT_MS + JOIN_COMMIT_MS) as u64);
+/// A socket that was answered reports within seconds; so much later it seems not to have heard.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// A JOIN-DOWN that could not start within this time waits for the next JOIN-UP.
 const DOWN_LATEST_US: u64 = 1_000_000;
 
@@ -156,7 +158,7 @@ impl Plugline {
         let Some(waiting) = self.waiting.take_if(|waiting| waiting.until <= now) else { return };
         // The window is held open until the hub has had its turn.
         self.joining.open = self.joining.open.map(|(only, _)| (only, now + GRACE));
-        let told = self.joining.refused.clone();
+        let told = self.joining.refused.clone().or_else(|| self.unheard_answer(waiting.only, now));
         let nobody = || {
             let detail = match waiting.only {
                 Some(eui) => format!(
@@ -168,6 +170,19 @@ impl Plugline {
             ("no_device", detail)
         };
         self.end_wait(&waiting, Err(told.unwrap_or_else(nobody)));
+    }
+
+    /// Whoever was answered and does not report does not hear it.
+    fn unheard_answer(&self, only: Option<Eui64>, now: Moment) -> Option<(&'static str, String)> {
+        let mut pending = self.joining.pending.iter();
+        let (eui, _) = pending.find(|(eui, pending)| {
+            only.is_none_or(|only| only == **eui) && now.since(pending.since) >= ANSWER_PATIENCE
+        })?;
+        let detail = format!(
+            "socket {} asks to join, is answered, and does not report: it seems not to hear the modem; try another outlet, without a filtered power strip or a dimmer near it",
+            spelled(*eui)
+        );
+        Some(("no_report", detail))
     }
 
     pub(super) fn end_wait(&mut self, waiting: &Waiting, how: Result<(), (&'static str, String)>) {

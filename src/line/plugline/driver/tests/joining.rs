@@ -86,6 +86,19 @@ fn the_window_closes_with_a_little_grace_and_says_that_nobody_came() {
     assert!(bench.sent.is_empty());
 }
 
+// [PLG-7.2-4]
+#[test]
+fn a_socket_that_is_heard_and_does_not_hear_is_told_as_such() {
+    let mut bench = Bench::new();
+    link(&mut bench);
+    bench.hear(&Socket::new(EUI, install()).join_up());
+    bench.wait(MINUTE);
+    bench.clear();
+    link(&mut bench);
+    bench.wait(11 * SECOND);
+    assert_eq!(bench.failed(), ("no_report", Outcome::NotApplied, false));
+}
+
 #[test]
 fn sockets_of_the_label_file_come_in_any_window() {
     let labels = vec![Label::parse(LABEL).unwrap()];
