@@ -28,8 +28,8 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 const EFFECT_US: u64 = 5_000_000;
 /// A reading is what the register was within this time before it was told.
 const AGE_US: u64 = 20_000_000;
-/// The times of what is told late are right to a minute: it is told which minute it was, not which second.
-const LATE_US: u64 = 62_000_000;
+/// The times of what is told late are those of its slot in its minute.
+const LATE_US: u64 = 3_000_000;
 /// A minute that is told late and once more would have the time of its slot both times. Somebody who asked for a reading
 /// got it at another.
 const SAME_MS: i64 = 50;

@@ -157,7 +157,7 @@ impl Plugline {
             if !report.reading.flags.booted {
                 self.proven(short);
             }
-            self.tell_report(short, &report, number, now);
+            self.tell_report(short, &report, end_us, now);
         }
     }
 
@@ -233,7 +233,9 @@ impl Plugline {
         }
     }
 
-    fn tell_report(&mut self, short: ShortAddress, report: &Report<'_>, number: u64, now: Now) {
+    fn tell_report(&mut self, short: ShortAddress, report: &Report<'_>, end_us: u64, now: Now) {
+        let (number, into_us) = self.superframe(end_us);
+        let plan = self.schedule.map(|schedule| schedule.plan);
         let settled =
             self.frames.is_some_and(|frames| frames.by_wall) || now.mono.since(self.frames_since) >= SETTLING;
         let Some(member) = self.members.get_mut(&short).filter(|member| !member.leaving) else { return };
@@ -262,6 +264,10 @@ impl Plugline {
             }
         }
         let target = member.target();
+        // What is told late was read at the slot of its minute; this REPORT may be one of a button, at any other time.
+        let slot_ms = member.own.told_slot.and_then(|slot| plan?.start_ms(slot));
+        let slot = slot_ms.map_or(into_us, |slot_ms| u64::from(slot_ms) * 1_000);
+        let (into, slot) = (Duration::from_micros(into_us), Duration::from_micros(slot));
         self.urgent |= extra;
         if behind <= CURRENT_MINUTES {
             self.tell_figures(short, &report.reading, figures);
@@ -271,7 +277,7 @@ impl Plugline {
         // Behind the present one: a total of the past is judged against it.
         missing.sort_unstable_by_key(|(back, _)| std::cmp::Reverse(*back));
         for (back, reading) in missing {
-            let age = MINUTE * u32::try_from(back).unwrap_or(u32::MAX);
+            let age = (MINUTE * u32::try_from(back).unwrap_or(u32::MAX) + into).saturating_sub(slot);
             self.outputs.happen(Happening::LateReading { target: target.clone(), reading, age });
         }
     }
