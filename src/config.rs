@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -34,6 +35,9 @@ const DEFAULT_HTTP: &str = "127.0.0.1:8480";
 const CONNECTIONS_MIN: usize = 16;
 /// A gateway that more than this read has a relay in front of it.
 const CONNECTIONS_MAX: usize = 100_000;
+/// A week: longer than a holiday without a look at the house, and small on a memory card.
+const KEEP_DAYS: u32 = 7;
+const KEEP_MB: u32 = 200;
 const DEFAULT_BROKER: &str = "127.0.0.1:1883";
 
 /// Everything that can be chosen.
@@ -51,6 +55,10 @@ pub struct Config {
     pub lines: Vec<LineConfig>,
     /// The time zone of the house.
     pub site: Site,
+    /// The feed's log loses what is older than this, 1 … 3,650 days.
+    pub keep_days: u32,
+    /// A larger log loses its oldest part, 10 … 100,000 MB.
+    pub keep_mb: u32,
     /// Registry, log, everything that is kept.
     pub store_dir: PathBuf,
     /// How many times as fast as the clock the gateway lives: 1, but for demonstrations on a simulated house that is
@@ -147,6 +155,8 @@ impl Config {
             mqtt: mqtt_settings(&context, &file.mqtt)?,
             lines: lines(&context, &file.line)?,
             site: site(&context, file.site.timezone.as_ref())?,
+            keep_days: within(&context, file.store.keep_days.as_ref(), (KEEP_DAYS, 1..=3650, "days"))?,
+            keep_mb: within(&context, file.store.keep_mb.as_ref(), (KEEP_MB, 10..=100_000, "MB"))?,
             store_dir: file.store.dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             speed: 1.0,
             shows_first_token: false,
@@ -165,6 +175,20 @@ fn connections(context: &Context<'_>, given: Option<&Spanned<usize>>) -> Result<
         return Err(context.wrong(given, text));
     }
     Ok(Some(*given.get_ref()))
+}
+
+fn within(
+    context: &Context<'_>,
+    given: Option<&Spanned<u32>>,
+    (default, allowed, unit): (u32, RangeInclusive<u32>, &str),
+) -> Result<u32, ConfigError> {
+    let Some(given) = given else { return Ok(default) };
+    if !allowed.contains(given.get_ref()) {
+        let (low, high) = (allowed.start(), allowed.end());
+        let text = format!("{} {unit}; from {low} to {high} are possible", given.get_ref());
+        return Err(context.wrong(given, text));
+    }
+    Ok(*given.get_ref())
 }
 
 fn site(context: &Context<'_>, zone: Option<&Spanned<String>>) -> Result<Site, ConfigError> {
@@ -347,6 +371,8 @@ mod tests {
         refused(&format!("{LINE}capture = \"\"\n"), (4, 11), "recorded into");
         let itself = "[[line]]\ndialect = \"dlt645\"\nport = \"replay:a\"\ncapture = \"a\"\n";
         refused(itself, (4, 11), "replayed from");
+        refused("[store]\nkeep_days = 0\n", (2, 13), "from 1 to 3650");
+        refused("[store]\nkeep_mb = 5\n", (2, 11), "from 10 to 100000");
         refused("[site]\ntimezone = \"\"\n", (2, 12), "Europe/Paris");
         refused("[site]\ntimezone = \"Middle/Earth\"\n", (2, 12), "no time zone");
         refused("[line]\ndialect = \"dlt645\"\nport = \"a\"\n", (1, 1), "[[line]]");

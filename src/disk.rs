@@ -25,8 +25,9 @@ use crate::access::Book;
 use crate::device::{Device, Epoch, GatewayId, LineName};
 use crate::door::{Past, Positions};
 use crate::hub::command::Command;
+use crate::hub::erase::Erase;
 use crate::hub::feed::{Body, Event, GapReason, GatewayEvent};
-use crate::hub::{Persisted, Record};
+use crate::hub::{Persisted, Record, RequestId};
 use crate::log::{self, LogAppender, LogReader, NotTaken};
 use crate::source::{Entry, Identity};
 use crate::store::{DayRows, Store, StoreBroken};
@@ -112,6 +113,8 @@ pub enum Done {
         /// The last seq in the log.
         from: u64,
     },
+    /// An erasure is over: so many readings are gone, or why not all are.
+    Erased(RequestId, Result<u64, String>),
     /// A part does not work; it is tried again. Told once.
     Broken {
         /// `store`, `feed` or `sidecar`.
@@ -295,6 +298,11 @@ impl Disk {
             self.unwoken = 0;
             self.send(Op::Wake);
         }
+    }
+
+    /// Erases among the events up to `upto`; [`Done::Erased`] follows under the same name.
+    pub fn erase(&self, id: RequestId, what: Erase, upto: u64) {
+        self.send(Op::Erase(id, what, upto));
     }
 
     /// Keeps readers' positions, soon.

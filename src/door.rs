@@ -13,6 +13,7 @@ use crate::access::{Book, By, Grant};
 use crate::device::{CommandId, Device, DeviceId};
 use crate::hub::command::Command;
 use crate::hub::days::{DAYS_MAX, Day, DayRow, Days};
+use crate::hub::erase::Erase;
 use crate::hub::feed::{Body, Event, Fresh, Ring};
 use crate::hub::history::{self, Gatherer, Page, Wanted};
 use crate::hub::{Answer, LineHealth, Refused, Request};
@@ -201,6 +202,21 @@ impl Keeper {
             let Some(last) = events.last() else { return Ok(()) };
             after = last.seq;
             events.iter().for_each(|event| ledger.take(&event.fresh));
+        }
+    }
+
+    /// Erases from memory; gives the totals of days that go with it.
+    #[must_use]
+    pub fn erase(&self, what: &Erase) -> Vec<(DeviceId, Day)> {
+        self.door.ring().replace(|entry| what.applied(&entry.event).map(Entry::new));
+        let mut ledger = self.door.ledger();
+        match what {
+            Erase::Of(device) => ledger.days.erase(Some(device), Day::MAX),
+            Erase::Before(unix_ms) => {
+                // The day of that moment is not over.
+                let day = ledger.site.day(*unix_ms);
+                ledger.days.erase(None, day)
+            }
         }
     }
 

@@ -334,7 +334,7 @@ fn data(body: &Body, identity: &Identity) -> Value {
         Body::Command(of) => command(of),
         Body::Notification(note) => json!({ "code": &*note.code, "detail": &*note.detail }),
         Body::Gateway(about) => gateway_event(about, identity),
-        Body::Reading(_) | Body::Device { .. } => Value::Null,
+        Body::Reading(_) | Body::Device { .. } | Body::Erased => Value::Null,
     }
 }
 

@@ -166,7 +166,7 @@ async fn once(
     let secrets = Secrets::new()?;
     let listener = served(listener).context("the HTTP listener")?;
     let http = listener.local_addr().context("the HTTP listener")?;
-    let started = disk::start(&config.store_dir, disk::Options::default(), seed, clock.now().unix_ms)
+    let started = disk::start(&config.store_dir, disk_options(&config), seed, clock.now().unix_ms)
         .with_context(|| format!("state folder {}", config.store_dir.display()))?;
     let web = web::settings(config, http, secrets.tickets)?;
     let (port_events, port_inbox) = mpsc::channel(PORT_QUEUE);
@@ -297,6 +297,13 @@ fn listen(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
 fn served(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
+}
+
+fn disk_options(config: &Config) -> disk::Options {
+    let mut options = disk::Options::default();
+    options.log.keep_age = Duration::from_secs(u64::from(config.keep_days) * 86_400);
+    options.log.keep_bytes = u64::from(config.keep_mb) * 1_000_000;
+    options
 }
 
 /// Events behind the checkpoint: what the registry on disk does not know yet.

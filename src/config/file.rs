@@ -140,6 +140,8 @@ impl Keys<'_> {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Store {
     pub(super) dir: Option<PathBuf>,
+    pub(super) keep_days: Option<Spanned<u32>>,
+    pub(super) keep_mb: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -233,3 +233,28 @@ fn a_stop_while_events_are_left_out_is_no_clean_stop() {
     run.disk.stop();
     assert_eq!(begin(dir.path(), patient()).restored.gap, Some((1, 65_536)));
 }
+
+#[test]
+fn an_erasure_is_told_when_it_is_done_and_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = crate::log::Options { segment_bytes: 4096, ..Default::default() };
+    let mut run = begin(dir.path(), Options { log, ..patient() });
+    for seq in 1..=2_000 {
+        run.disk.append(&entry(reading(seq, 5)));
+    }
+    run.disk.append(&urgent(2_001));
+    run.disk.erase(RequestId(7), Erase::Before(i64::MAX), 2_001);
+    run.disk.append(&urgent(2_002));
+    run.disk.keep(Persisted(1), vec![Record::Device(Arc::new(device("dlt645_000000004711")))]);
+    let mut seen = Vec::new();
+    while !seen.contains(&Done::Erased(RequestId(7), Ok(2_000))) {
+        seen.push(told(&mut run));
+    }
+    let place = |wanted: &Done| seen.iter().position(|done| done == wanted);
+    assert!(place(&Done::Kept(Persisted(1))) < place(&Done::Erased(RequestId(7), Ok(2_000))), "{seen:?}");
+    let read = run.reader.read(1_990, 20).unwrap();
+    assert_eq!(read.iter().map(|event| event.seq).collect::<Vec<_>>(), (1_991..=2_002).collect::<Vec<_>>());
+    assert_eq!(read.iter().filter(|event| event.fresh.body == Body::Erased).count(), 10);
+    run.disk.stop();
+    assert_eq!(begin(dir.path(), patient()).restored.gap, None);
+}

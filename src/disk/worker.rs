@@ -1,5 +1,6 @@
 //! What the disk's thread does, turn by turn. Reads the monotonic clock: its intervals are nobody else's business.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +11,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Done, Options, Signals, ballast};
 use crate::door::Positions;
-use crate::hub::{Persisted, Record};
-use crate::log::LogWriter;
+use crate::hub::erase::Erase;
+use crate::hub::{Persisted, Record, RequestId};
+use crate::log::{Erasing, LogWriter};
 use crate::store::Store;
 
 /// Orders taken together: their records share one transaction and one sync.
@@ -38,6 +40,7 @@ pub(super) enum Op {
     Wake,
     Positions(Positions),
     Lost(u64),
+    Erase(RequestId, Erase, u64),
     Stop { complete: bool },
 }
 
@@ -98,6 +101,9 @@ pub(super) struct Worker {
     tickets: Vec<Persisted>,
     positions: Option<Positions>,
     lost: Option<u64>,
+    /// Erasures asked for, the first one under way.
+    to_erase: VecDeque<(RequestId, Erase, u64)>,
+    erasing: Option<Erasing>,
     /// The last seq reported durable.
     durable: u64,
     damaged: u64,
@@ -133,6 +139,8 @@ impl Worker {
             tickets: Vec::new(),
             positions: None,
             lost: None,
+            to_erase: VecDeque::new(),
+            erasing: None,
             durable: 0,
             damaged: 0,
             look_at: None,
@@ -184,6 +192,7 @@ impl Worker {
                 self.positions_at.get_or_insert(now() + self.place.options.positions_interval);
             }
             Op::Lost(from) => self.lost = Some(from),
+            Op::Erase(id, what, upto) => self.to_erase.push_back((id, what, upto)),
             Op::Wake | Op::Stop { .. } => {}
         }
     }
@@ -201,6 +210,28 @@ impl Worker {
             self.settle(|worker| &mut worker.store_trouble, result, now);
         }
         self.sidecar(now);
+        self.erase();
+    }
+
+    /// A step of the erasure under way: a segment at a time, so that what else waits comes between.
+    fn erase(&mut self) {
+        let Some((id, what, upto)) = self.to_erase.front() else { return };
+        let step = match &mut self.erasing {
+            Some(erasing) => self.log.erase_on(erasing),
+            None => self.log.begin_erasing(what.clone(), *upto).map(|begun| {
+                self.erasing = Some(begun);
+                None
+            }),
+        };
+        let told = match step {
+            Ok(None) => return,
+            Ok(Some(erased)) => Ok(erased),
+            Err(error) => Err(error.to_string()),
+        };
+        let done = Done::Erased(*id, told);
+        self.erasing = None;
+        self.to_erase.pop_front();
+        self.tell(done);
     }
 
     /// Writes what was appended, reserves ahead, syncs what is due.
@@ -311,6 +342,7 @@ impl Worker {
             self.store_trouble.retry_at,
             self.positions_at,
             sidecar,
+            self.to_erase.front().map(|_| now()),
         ];
         all.into_iter().flatten().min()
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::cursor;
-use crate::hub::feed::Event;
+use crate::hub::feed::{Body, Event};
 
 /// Longest hold of a request; proxies commonly cut silence at 60 s.
 pub const WAIT_MAX_S: u64 = 50;
@@ -167,7 +167,8 @@ impl Filter {
         let device_fits = self.devices.as_ref().is_none_or(|devices| {
             device.is_some_and(|id| devices.binary_search_by(|of| (**of).cmp(id)).is_ok())
         });
-        kind_fits && device_fits
+        let erased = matches!(event.fresh.body, Body::Erased);
+        kind_fits && device_fits && !erased
     }
 }
 

@@ -19,6 +19,7 @@ mod connection;
 pub mod cursor;
 mod devices;
 mod energy;
+mod erase;
 mod events;
 mod fields;
 mod groups;

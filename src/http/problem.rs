@@ -127,6 +127,8 @@ kinds! {
         "The detail names it. The gateway's user needs the right to write the file and its folder."
     NO_RANDOMNESS = "no-randomness" 503 "The system gives no randomness"
         "No secret can be made now. Try again."
+    NOT_ERASED = "not-erased" 503 "Not everything was erased"
+        "The disk failed meanwhile. What was erased stays erased; ask again."
     STOPPING = "stopping" 503 "The gateway is stopping"
         "Try again in a few seconds."
     NOT_LIVE = "not-live" 503 "The event loop does not answer"
@@ -259,6 +261,7 @@ impl From<Refused> for Problem {
             Refused::NotQueued(_) => Self::new(&NOT_QUEUED, detail),
             Refused::StoreBroken => Self::new(&STORE_BROKEN, detail),
             Refused::Stopping => Self::new(&STOPPING, detail),
+            Refused::NotErased(_) => Self::new(&NOT_ERASED, detail),
             Refused::KeyReused(_) => Self::new(&KEY_REUSED, detail).with("field", "Idempotency-Key"),
             Refused::UnknownLine { known, .. } => {
                 Self::wrong_field("line", detail, known.split(", ").collect::<Vec<_>>().into())

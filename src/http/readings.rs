@@ -26,7 +26,7 @@ const SPAN_DEFAULT_MS: i64 = 24 * 3600 * 1000;
 const STEP_MAX_S: u64 = 10 * 366 * 86_400;
 /// A piece handed to the connection ends after the row that passes this size.
 const PIECE_BYTES: usize = 64 * 1024;
-const TIME_WANTED: &str = "a time such as 2026-11-20T10:00:00Z";
+pub(super) const TIME_WANTED: &str = "a time such as 2026-11-20T10:00:00Z";
 
 /// What was asked.
 struct Ask {
@@ -41,14 +41,8 @@ impl Ask {
         headers: &HeaderMap,
         now_ms: i64,
     ) -> Result<Self, BadParameter> {
-        let moment = |field| -> Result<Option<i64>, BadParameter> {
-            let Some(given) = query.one(field)? else { return Ok(None) };
-            let bad = || BadParameter { field, got: given.to_owned(), wanted: TIME_WANTED };
-            let stamp: jiff::Timestamp = given.parse().map_err(|_| bad())?;
-            Ok(Some(stamp.as_millisecond()))
-        };
-        let to_ms = moment("to")?.unwrap_or(now_ms);
-        let from_ms = moment("from")?.unwrap_or(to_ms.saturating_sub(SPAN_DEFAULT_MS));
+        let to_ms = moment(query, "to")?.unwrap_or(now_ms);
+        let from_ms = moment(query, "from")?.unwrap_or(to_ms.saturating_sub(SPAN_DEFAULT_MS));
         if from_ms > to_ms {
             return Err(BadParameter { field: "from", got: time(from_ms), wanted: "a time not behind `to`" });
         }
@@ -66,6 +60,14 @@ impl Ask {
         };
         Ok(Self { wanted: Wanted { device, from_ms, to_ms, step_ms, after }, csv })
     }
+}
+
+/// A parameter that is a time, in milliseconds since 1970 UTC.
+pub(super) fn moment(query: Query<'_>, field: &'static str) -> Result<Option<i64>, BadParameter> {
+    let Some(given) = query.one(field)? else { return Ok(None) };
+    let bad = || BadParameter { field, got: given.to_owned(), wanted: TIME_WANTED };
+    let stamp: jiff::Timestamp = given.parse().map_err(|_| bad())?;
+    Ok(Some(stamp.as_millisecond()))
 }
 
 fn place(text: &str) -> Result<Place, BadParameter> {

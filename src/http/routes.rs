@@ -17,8 +17,8 @@ use super::openapi::{self, Asked, Form, Gives};
 use super::problem::{self, Problem};
 use super::reply::ok;
 use super::{
-    App, Root, SNAPSHOT, State, commands, configuration, devices, energy, events, groups, health, joining,
-    lines, log, manage, metrics, page, question, readings, session, tokens, who,
+    App, Root, SNAPSHOT, State, commands, configuration, devices, energy, erase, events, groups, health,
+    joining, lines, log, manage, metrics, page, question, readings, session, tokens, who,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -44,6 +44,8 @@ const LINE: Asked = Asked { name: "line", form: Form::Text, about: "of this line
 const STRICT: Asked = Asked { name: "strict", form: Form::Flag, about: "degraded is 503" };
 const DAYS: Asked = Asked { name: "days", form: Form::Number, about: "so many days up to today, 1 … 400" };
 const AUDIT: Asked = Asked { name: "limit", form: Form::Number, about: "most entries, 1 … 1000" };
+const BEFORE: Asked = Asked { name: "before", form: Form::Time, about: "those measured before" };
+const HOURS: Asked = Asked { name: "hours", form: Form::Number, about: "over so many hours, 1 … 24" };
 const LOG: [Asked; 3] = [
     Asked { name: "after", form: Form::Number, about: "behind this line, `next` of the answer before" },
     WAIT,
@@ -197,8 +199,10 @@ fn in_groups<S: Source + Commands>() -> Vec<Row<S>> {
 
 fn lines<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
-        get("/v1/lines", READ, "the lines", lines::list::<S>),
-        get("/v1/lines/{line}/quality", READ, "how well one carries; ?hours=N", lines::quality::<S>),
+        get("/v1/lines", READ, "the lines", lines::list::<S>).json(200, "Lines"),
+        get("/v1/lines/{line}/quality", READ, "how well one carries; ?hours=N", lines::quality::<S>)
+            .asks(&[HOURS])
+            .json(200, "Quality"),
     ]
 }
 
@@ -213,6 +217,10 @@ fn history<S: Source + Commands>() -> Vec<Row<S>> {
         .asks(&READINGS)
         .json(200, "Readings")
         .gives(Gives::Other(200, "text/csv", "a line of names, then a line for each reading")),
+        delete("/v1/devices/{id}/readings", ADMIN, "erase them", erase::device::<S>).json(200, "Erased"),
+        delete("/v1/readings", ADMIN, "erase those of all devices; ?before=T", erase::before::<S>)
+            .asks(&[BEFORE])
+            .json(200, "Erased"),
         get("/v1/devices/{id}/energy", READ, "what it consumed each day; ?days=N", energy::show::<S>)
             .asks(&[DAYS])
             .json(200, "Energy"),

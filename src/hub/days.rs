@@ -129,6 +129,17 @@ impl Days {
         told
     }
 
+    /// Forgets a device's days, or those of all devices before a day; gives what is to be removed from disk.
+    pub fn erase(&mut self, device: Option<&DeviceId>, before: Day) -> Vec<(DeviceId, Day)> {
+        let mut gone = Vec::new();
+        for (id, days) in self.0.iter_mut().filter(|(id, _)| device.is_none_or(|device| device == *id)) {
+            let kept = days.split_off(&before);
+            gone.extend(std::mem::replace(days, kept).into_keys().map(|day| (id.clone(), day)));
+        }
+        self.0.retain(|_, days| !days.is_empty());
+        gone
+    }
+
     /// What a device consumed on the days that begin at the first … last but one of `starts_ms` and end where the next
     /// one begins; `None` for a day of which nothing is known.
     #[must_use]
@@ -274,6 +285,16 @@ mod tests {
         assert_eq!(days.settle(1), [(id(), 0, None)]);
         assert_eq!(days.settle(2), [(id(), 1, None)]);
         assert!(days.is_empty() && !days.knows(&id()));
+    }
+
+    #[test]
+    fn what_is_erased_is_forgotten_and_named_for_the_disk() {
+        let mut days = days(&[(0, 1), (DAY, 2), (2 * DAY, 3)]);
+        let other = DeviceId::parse("b").expect("an id");
+        days.take(&other, 1, DAY, &Reading::of(Quantity::Energy, 1));
+        assert_eq!(days.erase(None, 1), [(id(), 0)]);
+        assert_eq!(days.erase(Some(&id()), Day::MAX), [(id(), 1), (id(), 2)]);
+        assert!(!days.knows(&id()) && days.knows(&other));
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use crate::access::{By, Change, Token};
 use crate::device::{CommandId, Device, DeviceId, LineName, OptionRow, OptionValue, TokenId};
 use crate::hub::command::{self, Command, Idempotency, ReplyTo};
 use crate::hub::days::{Day, DayRow};
+use crate::hub::erase::Erase;
 use crate::hub::feed::Fresh;
 use crate::hub::joining::JoiningWindow;
 use crate::hub::quality::QualityView;
@@ -153,6 +154,8 @@ pub enum Request {
     },
     /// Tokens and sessions.
     Access(AccessRequest),
+    /// Erase readings.
+    Erase(Erase),
     /// Does the loop turn?
     Ping,
 }
@@ -305,6 +308,9 @@ pub enum Refused {
     /// A command must be on disk before it is taken in, and the disk takes nothing.
     #[error("the registry cannot be written, so no command can be taken in; GET /healthz says why")]
     StoreBroken,
+    /// The disk failed while readings were erased.
+    #[error("not all of it is erased: {0}")]
+    NotErased(String),
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,
@@ -324,6 +330,8 @@ pub enum Given {
     },
     /// The device as it is now.
     Device(Arc<Device>),
+    /// So many readings are gone.
+    Erased(u64),
     /// How a line fares.
     Quality(Box<QualityView>),
     /// The token as it is now.
@@ -402,6 +410,8 @@ pub enum Effect {
     ShowLine(Arc<LineHealth>),
     /// Tokens, sessions and who changed what: this counts now.
     ShowAccess(Change),
+    /// Erase what was asked for, then answer.
+    Erase(RequestId, Erase),
     /// The answer to a request.
     Answer(RequestId, Answer),
 }

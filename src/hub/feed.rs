@@ -156,6 +156,8 @@ pub enum Body {
     Notification(Notification),
     /// About the gateway.
     Gateway(GatewayEvent),
+    /// Something was here and was erased; readers pass over it.
+    Erased,
 }
 
 impl Body {
@@ -169,6 +171,7 @@ impl Body {
             Self::Command(_) => "command",
             Self::Notification(_) => "notification",
             Self::Gateway(_) => "gateway",
+            Self::Erased => "erased",
         }
     }
 
@@ -250,6 +253,15 @@ impl<T> Ring<T> {
         }
         self.newest.push_back(Arc::clone(&entry));
         Some(entry)
+    }
+
+    /// Puts something else in the place of entries.
+    pub fn replace(&mut self, with: impl Fn(&T) -> Option<T>) {
+        for entry in &mut self.newest {
+            if let Some(other) = with(entry) {
+                *entry = Arc::new(other);
+            }
+        }
     }
 
     /// Up to `limit` entries with a number above `after`; `None` when the ring no longer (or not yet) reaches back

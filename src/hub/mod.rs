@@ -11,6 +11,7 @@ pub mod command;
 pub mod days;
 mod effect;
 pub mod energy;
+pub mod erase;
 mod fanout;
 pub mod feed;
 pub mod groups;

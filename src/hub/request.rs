@@ -85,6 +85,8 @@ impl Hub {
                 self.change_group(&group, name.as_ref(), members, now)
             }
             Request::RemoveGroup(group) => self.remove_group(&group, now),
+            // What is kept is the disk's; it answers.
+            Request::Erase(what) => return self.effect(Effect::Erase(id, what)),
             Request::Quality { line, hours } => self.quality(&line, hours, now),
             Request::Access(request) => self.access(request, &by, now),
         };

@@ -20,12 +20,14 @@ use std::time::Duration;
 use crate::device::Epoch;
 use crate::hub::feed::Event;
 
+mod erase;
 mod reader;
 mod reserve;
 mod segment;
 mod shared;
 mod writer;
 
+pub use erase::Erasing;
 pub use reader::LogReader;
 use reserve::Reserve;
 use segment::{HEADER, Header, Scan};
@@ -197,6 +199,8 @@ impl Found {
     fn read(dir: &Path, reports: &mut Vec<String>) -> io::Result<Self> {
         let mut found = Self { reserve: Reserve::open(&dir.join(reserve::FILE_NAME))?, ..Self::default() };
         let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)?.flatten().map(|entry| entry.path()).collect();
+        let unfinished = |path: &&PathBuf| path.extension().is_some_and(|word| word == erase::UNFINISHED);
+        paths.iter().filter(unfinished).try_for_each(std::fs::remove_file)?;
         paths.retain(|path| segment::first_of(path).is_some());
         paths.sort();
         found.any = !paths.is_empty();

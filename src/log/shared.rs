@@ -196,16 +196,21 @@ impl State {
 
     /// What follows goes to `next`; the segment before it is sealed.
     pub(super) fn roll(&mut self, next: Segment) {
+        self.seal();
+        self.active = Some(Arc::new(next));
+    }
+
+    /// The growing segment, if there is one, grows no more.
+    pub(super) fn seal(&mut self) {
+        let Some(old) = self.active.take() else { return };
         let (base, header) = (self.base, HEADER);
         let split = self.marks.partition_point(|mark| mark.offset < base);
         let mut moved = self.marks.split_off(split);
         moved.iter_mut().for_each(|mark| mark.offset = mark.offset - base + header);
         let old_marks = std::mem::replace(&mut self.marks, moved);
         self.base = header;
-        if let Some(old) = self.active.replace(Arc::new(next)) {
-            let sealed = Sealed::new(old, base);
-            let _ = sealed.marks.set(old_marks);
-            self.sealed.push_back(Arc::new(sealed));
-        }
+        let sealed = Sealed::new(old, base);
+        let _ = sealed.marks.set(old_marks);
+        self.sealed.push_back(Arc::new(sealed));
     }
 }

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::device::DeviceId;
 use crate::door::Past;
-use crate::hub::feed::{GapReason, GatewayEvent};
+use crate::hub::erase::Erase;
+use crate::hub::feed::{Body, GapReason, GatewayEvent};
 use crate::record::samples::{gateway, reading};
 
 fn epoch(text: &str) -> Epoch {
@@ -391,11 +392,116 @@ fn a_search_by_time_starts_in_the_segment_that_was_open_then() {
     assert!(log.reader.before(i64::MAX) > 40);
 }
 
+fn erase_all(log: &mut Opened, what: Erase, upto: u64) -> u64 {
+    let mut erasing = log.writer.begin_erasing(what, upto).unwrap();
+    loop {
+        if let Some(erased) = log.writer.erase_on(&mut erasing).unwrap() {
+            return erased;
+        }
+    }
+}
+
+fn odd(seq: u64) -> bool {
+    seq % 2 == 1
+}
+
+/// Forty readings of `gone` (odd numbers) and `stays`, in several segments and in memory.
+fn mixed(dir: &Path) -> Opened {
+    let mut log = start(dir, Options { block: 1000, ..small() });
+    for seq in 1..=40 {
+        let mut event = reading(seq, seq.cast_signed());
+        event.fresh.device = DeviceId::parse(if odd(seq) { "gone" } else { "stays" });
+        event.fresh.unix_ms = seq.cast_signed();
+        log.appender.append(&event).unwrap();
+        if seq < 38 {
+            log.writer.sync().unwrap();
+        }
+    }
+    log
+}
+
+fn gone() -> Erase {
+    Erase::Of(DeviceId::parse("gone").unwrap())
+}
+
+#[test]
+fn what_is_erased_leaves_its_number_and_nothing_of_it_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = mixed(dir.path());
+    // Nothing behind the asked-for end goes.
+    assert_eq!(erase_all(&mut log, gone(), 37), 19);
+    assert_eq!(erase_all(&mut log, gone(), 37), 0);
+    append(&log, 41..=45);
+    log.writer.sync().unwrap();
+    let check = |log: &Opened| {
+        let events = all(log);
+        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=45).collect::<Vec<_>>());
+        for event in &events {
+            assert_eq!(event.fresh.body == Body::Erased, odd(event.seq) && event.seq <= 37, "{event:?}");
+        }
+        assert_eq!(log.reader.damaged(), 0);
+    };
+    check(&log);
+    assert_eq!(erase_all(&mut log, Erase::Before(40), 45), 20);
+    log.writer.close(true).unwrap();
+    let bytes: Vec<u8> = segments(dir.path()).iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    let holds = |word: &[u8]| bytes.windows(word.len()).any(|part| part == word);
+    assert!(!holds(b"gone") && holds(b"stays"));
+    let log = start(dir.path(), small());
+    assert_eq!((seqs(&log), log.gap), ((1..=45).collect(), None));
+    assert!(log.reports.is_empty(), "{:?}", log.reports);
+}
+
+#[test]
+fn a_crash_in_the_middle_of_erasing_leaves_each_record_whole_in_one_of_its_states() {
+    let steps = {
+        let dir = tempfile::tempdir().unwrap();
+        mixed(dir.path()).writer.begin_erasing(gone(), 40).unwrap().segments.len()
+    };
+    assert!(steps > 2, "{steps}");
+    for crash_after in 0..=steps {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = mixed(dir.path());
+        let mut erasing = log.writer.begin_erasing(gone(), 40).unwrap();
+        for _ in 0..crash_after {
+            log.writer.erase_on(&mut erasing).unwrap();
+        }
+        // The next segment was being written anew.
+        let half = segments(dir.path())[0].with_extension(erase::UNFINISHED);
+        std::fs::write(&half, b"PLGLOG half of a segment with gone in it").unwrap();
+        drop(log);
+        let log = start(dir.path(), small());
+        assert!(!half.exists());
+        let events = all(&log);
+        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+        let erased = events.iter().filter(|event| event.fresh.body == Body::Erased).count();
+        assert!(events.iter().all(|event| event.fresh.body != Body::Erased || odd(event.seq)));
+        assert_eq!(erased == 20, crash_after == steps, "{erased} after {crash_after} of {steps}");
+        assert!(log.reports.is_empty(), "{:?}", log.reports);
+    }
+}
+
+#[test]
+fn a_reader_in_the_middle_of_a_segment_goes_on_while_it_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = mixed(dir.path());
+    let mut erasing = log.writer.begin_erasing(gone(), 40).unwrap();
+    let mut after = 0;
+    while log.writer.erase_on(&mut erasing).unwrap().is_none() {
+        let page = log.reader.read(after, 3).unwrap();
+        assert_eq!(page.iter().map(|event| event.seq).collect::<Vec<_>>(), [after + 1, after + 2, after + 3]);
+        after += 3;
+    }
+    assert_eq!(log.reader.damaged(), 0);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Append(u8),
     Write,
     Sync,
+    /// Readings up to this part of 255 of all numbers are erased.
+    Erase(u8),
     /// The power goes; so many of 255 parts of what was not synced reach the disk, then so many bytes of junk.
     Crash(u8, u8),
     Stop,
@@ -407,6 +513,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => Just(Op::Write),
         2 => Just(Op::Sync),
         2 => (any::<u8>(), 0..20_u8).prop_map(|(part, junk)| Op::Crash(part, junk)),
+        1 => any::<u8>().prop_map(Op::Erase),
         1 => Just(Op::Stop),
     ];
     prop::collection::vec(op, 1..60)
@@ -490,8 +597,19 @@ impl World {
         self.log = Some(log);
     }
 
+    fn erase(&mut self, part: u8) {
+        let upto = self.head * u64::from(part) / 255;
+        let what = Erase::Before(i64::MAX);
+        erase_all(self.log(), what.clone(), upto);
+        self.durable.extend(self.pending.drain(..));
+        for event in self.given.values_mut().filter(|event| event.seq <= upto) {
+            *event = what.applied(event).unwrap_or_else(|| event.clone());
+        }
+    }
+
     fn step(&mut self, op: &Op) {
         match *op {
+            Op::Erase(part) => self.erase(part),
             Op::Append(n) => (0..n).for_each(|_| self.append()),
             Op::Write => self.log().writer.write().unwrap(),
             Op::Sync => self.sync(),

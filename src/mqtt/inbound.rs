@@ -113,6 +113,7 @@ pub fn code(refused: &Refused) -> &'static str {
         Refused::TokenRetires(_) => "token_retires",
         Refused::OutOfReach => "out_of_reach",
         Refused::StoreBroken => "store_broken",
+        Refused::NotErased(_) => "not_erased",
         Refused::Stopping => "stopping",
     }
 }

@@ -90,8 +90,8 @@ impl Asker {
 
 fn shown(given: &Given) -> Option<Value> {
     match given {
-        // Neither tokens nor quality are asked for by message.
-        Given::Nothing | Given::Token(_) | Given::Quality(_) => None,
+        // No verb asks for the others.
+        Given::Nothing | Given::Token(_) | Given::Quality(_) | Given::Erased(_) => None,
         Given::Command { command, .. } => Some(json::command(command)),
         Given::Device(device) => Some(plain(device)),
         Given::Joining(line, window) => Some(json::joining(line, window)),

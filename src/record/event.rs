@@ -17,6 +17,19 @@ pub fn append_event(event: &Event, to: &mut Vec<u8>) {
     postcard::to_io(&EventV1::from(event), to).expect("a vector takes every byte and mirrors cannot fail");
 }
 
+/// Puts an event in the place of a longer one; `false`, and nothing changed, when it does not fit. Whoever reads it
+/// does not look at what is left behind it, which is zeros.
+pub fn overwrite_event(event: &Event, stored: &mut [u8]) -> bool {
+    let mut written = Vec::with_capacity(stored.len());
+    append_event(event, &mut written);
+    let fits = written.len() <= stored.len();
+    if fits {
+        written.resize(stored.len(), 0);
+        stored.copy_from_slice(&written);
+    }
+    fits
+}
+
 /// An event from its stored form.
 ///
 /// # Errors
@@ -98,6 +111,7 @@ enum BodyV1<'a> {
         detail: Text<'a>,
     },
     Gateway(GatewayV1<'a>),
+    Erased,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -261,6 +275,7 @@ impl<'a> From<&'a Body> for BodyV1<'a> {
                 Self::Notification { code: (&*note.code).into(), detail: (&*note.detail).into() }
             }
             Body::Gateway(about) => Self::Gateway(about.into()),
+            Body::Erased => Self::Erased,
         }
     }
 }
@@ -279,6 +294,7 @@ impl BodyV1<'_> {
                 Body::Notification(Notification { code: (&*code).into(), detail: (&*detail).into() })
             }
             Self::Gateway(about) => Body::Gateway(about.event()?),
+            Self::Erased => Body::Erased,
         })
     }
 }

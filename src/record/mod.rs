@@ -34,7 +34,7 @@ pub(crate) mod samples;
 pub use access::{seal_noted, seal_session, seal_token, unseal_noted, unseal_session, unseal_token};
 use command::CommandV1;
 pub use day::{day_key, day_of_key, seal_day, unseal_day};
-pub use event::{Head, append_event, event_of, head_of, seq_of};
+pub use event::{Head, append_event, event_of, head_of, overwrite_event, seq_of};
 pub use registry::{Meta, Registry, seal_meta, sidecar_of, sidecar_text, unseal_meta};
 
 /// The newest schema that is written and read.

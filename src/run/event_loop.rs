@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use crate::device::Device;
 use crate::disk::{Disk, Done};
 use crate::door::{Envelope, Keeper};
+use crate::hub::erase::Erase;
 use crate::hub::feed::{Body, Fresh, GapReason, GatewayEvent, Notification};
 use crate::hub::{
-    Answer, Asked, Effect, Hub, LineIndex, Output, Persisted, Record, Refused, Request, RequestId,
+    Answer, Asked, Effect, Given, Hub, LineIndex, Output, Persisted, Record, Refused, Request, RequestId,
 };
 use crate::port::{Port, PortEvent};
 use crate::run::Clock;
@@ -208,6 +209,9 @@ impl EventLoop {
                 let note = Notification { code: "store".into(), detail: detail.into() };
                 self.number(fresh(self.clock.now().unix_ms, Body::Notification(note)));
             }
+            Done::Erased(id, told) => {
+                self.answer(id, told.map(Given::Erased).map_err(Refused::NotErased));
+            }
             Done::Broken { part, detail } => {
                 self.store_broken |= part == STORE;
                 self.keeper.door().set_part(part, Part::Broken(detail.into()));
@@ -270,8 +274,18 @@ impl EventLoop {
             Effect::HideCommand(id) => self.keeper.hide_command(&id),
             Effect::ShowLine(health) => self.keeper.show_line(health),
             Effect::ShowAccess(change) => self.keeper.show_access(change),
+            Effect::Erase(id, what) => self.erase(id, what),
             Effect::Answer(id, answer) => self.answer(id, answer),
         }
+    }
+
+    /// From memory at once, from disk soon.
+    fn erase(&mut self, id: RequestId, what: Erase) {
+        let days = self.keeper.erase(&what);
+        let gone = days.into_iter().map(|(device, day)| Record::Day(device, day, None));
+        self.disk.keep_quietly(gone.collect());
+        let head = self.keeper.door().span().head;
+        self.disk.erase(id, what, head);
     }
 
     fn answer(&mut self, id: RequestId, answer: Answer) {

@@ -221,11 +221,8 @@ impl House {
             Effect::HideDevice(id) => {
                 self.devices.remove(&id);
             }
-            Effect::HideCommand(_)
-            | Effect::Write(..)
-            | Effect::Reopen(..)
-            | Effect::Checkpoint(_)
-            | Effect::ShowAccess(_) => {}
+            Effect::HideCommand(_) | Effect::Write(..) | Effect::Reopen(..) => {}
+            Effect::Checkpoint(_) | Effect::Erase(..) | Effect::ShowAccess(_) => {}
         }
     }
 

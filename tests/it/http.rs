@@ -5,6 +5,7 @@ mod commands;
 mod connections;
 mod description;
 mod energy;
+mod erase;
 mod examples;
 mod held;
 pub(crate) mod lab;

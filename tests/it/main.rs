@@ -18,6 +18,7 @@ mod guard;
 mod house;
 mod http;
 mod insteon;
+mod keeping;
 mod managing;
 mod metering;
 mod mqtt;

@@ -345,6 +345,8 @@ fn about() -> Named {
     vec![
         ("LineHealth", object(&line)),
         ("Line", object(&[&line[..], &told[..]].concat())),
+        ("Lines", object(&[("lines", list(of("NamedLine")))])),
+        ("NamedLine", object(&[&[("line", text()), ("dialect", text())], &line[..], &told[..]].concat())),
         (
             "Gateway",
             object(&[
@@ -415,7 +417,7 @@ fn upkeep() -> Named {
     ]
 }
 
-/// What was measured.
+/// What was measured, and how well it came.
 fn history() -> Named {
     vec![
         (
@@ -432,6 +434,35 @@ fn history() -> Named {
                 ("next?", text()),
             ]),
         ),
+        ("Erased", object(&[("erased", count())])),
+        (
+            "Quality",
+            object(&[
+                ("line", text()),
+                ("hours", list(of("QualityHour"))),
+                ("devices", list(of("DeviceQuality"))),
+                ("links", list(of("Link"))),
+            ]),
+        ),
+        (
+            "QualityHour",
+            object(&[("t", time()), ("heard", count()), ("malformed", count()), ("unanswered", count())]),
+        ),
+        (
+            "DeviceQuality",
+            object(&[
+                ("device", text()),
+                ("heard", count()),
+                ("expected", or_null(count())),
+                ("missed", count()),
+                ("attempts", count()),
+                ("last_heard", or_null(time())),
+                ("snr_db?", number()),
+                ("level_db?", number()),
+                ("hops?", number()),
+            ]),
+        ),
+        ("Link", object(&[("from", text()), ("to", text()), ("seen", count()), ("snr_db?", number())])),
         ("Energy", object(&[("device", text()), ("timezone", text()), ("days", list(of("EnergyDay")))])),
         (
             "EnergyDay",

@@ -265,7 +265,8 @@ impl Lab {
             Effect::Answer(id, answer) => {
                 self.answers.insert(id.0, answer);
             }
-            Effect::HideCommand(_) | Effect::Write(..) | Effect::Reopen(..) | Effect::ShowAccess(_) => {}
+            Effect::HideCommand(_) | Effect::Write(..) | Effect::Reopen(..) => {}
+            Effect::ShowAccess(_) | Effect::Erase(..) => {}
         }
     }
 

@@ -187,6 +187,7 @@ async fn every_example_of_the_specification_answers_what_stands_there() {
                 Request::Command(_) => Given::from(taken()),
                 Request::OpenJoining { line: Some(line), .. } => Given::Joining(line, Arc::new(window())),
                 Request::AddGroup { name, members } => Given::Device(group(&name, &members)),
+                Request::Erase(_) => Given::Erased(7),
                 Request::Quality { line, .. } => Given::Quality(Box::new(quality(line))),
                 _ => Given::Nothing,
             };
