@@ -14,16 +14,15 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use rumqttc::v5::{AsyncClient, Event, Incoming};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 
-use crate::door::Door;
 use crate::hub::feed::{Body, Change, Event as FeedEvent, GatewayEvent};
 use crate::source::{Commands, Entry, Part, Source};
 
-use super::backoff::Backoff;
 use super::commands::Job;
 use super::gone::Gone;
 use super::inbound::{self, Inbound};
+use super::missed::{Missed, next_batch, next_missed};
 use super::publish::{self, Message, Step, Told};
 use super::reason::reason;
 use super::requests::{self, Judged, View};
@@ -32,8 +31,6 @@ use super::topics::{Leaf, Topic};
 use super::window::Window;
 use super::{PART, READER, stopped};
 
-/// Events read from the feed at once.
-const BATCH: usize = 256;
 /// A connection that lived so long was a good one.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 /// Home Assistant asks for a random delay after its birth, so that not everybody speaks at once.
@@ -47,26 +44,6 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Fixed header, packet id and the lengths of properties, at most.
 const HEADERS_MAX: usize = 32;
 
-/// The next entries after `cursor`, and where the reader stands after them.
-async fn next_batch(door: Door, cursor: u64) -> (Vec<Arc<Entry>>, u64) {
-    let mut backoff = Backoff::new(cursor);
-    loop {
-        door.wait(cursor).await;
-        let head = door.span().head;
-        match door.since(cursor, BATCH).await {
-            Ok(entries) => {
-                // An empty answer below the head is the hole of a gap whose own event is yet to come.
-                let last = entries.last().map_or(head, |entry| entry.event.seq);
-                return (entries, last);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the feed cannot be read for MQTT");
-                sleep(backoff.wait()).await;
-            }
-        }
-    }
-}
-
 /// One connection.
 pub(super) struct Link<'a> {
     keeper: &'a mut Keeper,
@@ -77,7 +54,8 @@ pub(super) struct Link<'a> {
     outbox: VecDeque<(u64, Message)>,
     cursor: u64,
     kept: u64,
-    catch_up: u64,
+    /// What was missed while the broker was away; told beside what happens now, never before it.
+    missed: Option<Missed>,
     packet_max: usize,
     connected_at: Option<Instant>,
     birth_at: Option<Instant>,
@@ -98,7 +76,7 @@ impl<'a> Link<'a> {
             outbox: VecDeque::new(),
             cursor: 0,
             kept: 0,
-            catch_up: 0,
+            missed: None,
             packet_max: PACKET_MAX as usize,
             connected_at: None,
             birth_at: None,
@@ -117,6 +95,7 @@ impl<'a> Link<'a> {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Box::pin(next_batch(self.keeper.door.clone(), self.cursor));
+        let mut past = Box::pin(next_missed(self.keeper.door.clone(), None));
         let mut polled = Vec::with_capacity(POLLED);
         loop {
             self.fill();
@@ -125,6 +104,8 @@ impl<'a> Link<'a> {
             let connected = self.connected_at.is_some();
             let idle = connected && self.outbox.is_empty() && self.steps.is_empty() && self.window.has_room();
             let birth_at = self.birth_at;
+            let missed = self.missed.as_ref();
+            let past_idle = idle && missed.is_some_and(|missed| missed.outbox.is_empty());
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return self.leave(&mut events).await,
@@ -136,6 +117,7 @@ impl<'a> Link<'a> {
                     }
                     if !connected && self.connected_at.is_some() {
                         batch.set(next_batch(self.keeper.door.clone(), self.cursor));
+                        past.set(next_missed(self.keeper.door.clone(), self.span_missed()));
                     }
                 }
                 Some(messages) = self.keeper.answers.recv(), if connected => self.say(messages),
@@ -147,9 +129,18 @@ impl<'a> Link<'a> {
                 }
                 _ = sweep.tick(), if idle => self.sweep(),
                 (entries, last) = &mut batch, if idle => {
-                    self.take(&entries);
+                    let messages = self.take(&entries, false);
+                    self.outbox.extend(messages);
                     self.cursor = last;
                     batch.set(next_batch(self.keeper.door.clone(), self.cursor));
+                }
+                (entries, last) = &mut past, if past_idle => {
+                    let messages = self.take(&entries, true);
+                    if let Some(missed) = &mut self.missed {
+                        missed.outbox.extend(messages);
+                        missed.cursor = last;
+                    }
+                    past.set(next_missed(self.keeper.door.clone(), self.span_missed()));
                 }
             }
         }
@@ -193,22 +184,21 @@ impl<'a> Link<'a> {
         }
         let door = &self.keeper.door;
         let span = door.span();
-        self.cursor = match door.position(READER) {
-            Some(position) => span.check(position).map_or_else(
-                |expired| {
-                    tracing::warn!(
-                        position,
-                        reason = expired.name(),
-                        "what MQTT had not published is gone from the feed"
-                    );
-                    span.head
-                },
-                |()| position,
-            ),
-            None => span.head,
-        };
-        self.kept = self.cursor;
-        self.catch_up = span.head;
+        let position = door.position(READER).unwrap_or(span.head);
+        // What is kept of the outage is told all the same.
+        let from = position.clamp(span.oldest, span.head);
+        if let Err(expired) = span.check(position) {
+            let reason = expired.name();
+            tracing::warn!(
+                position,
+                from,
+                reason,
+                "a part of what MQTT had not published is gone from the feed"
+            );
+        }
+        self.cursor = span.head;
+        self.missed = Some(Missed { cursor: from, end: span.head, outbox: VecDeque::new() });
+        self.kept = from;
         door.keep_position(READER, self.kept);
         door.set_part(PART, Part::Good(format!("connected to {}", self.keeper.address).into()));
         if std::mem::take(&mut self.keeper.down) {
@@ -256,9 +246,26 @@ impl<'a> Link<'a> {
                 let message = self.told.step(&step);
                 self.say(message);
             } else {
-                return;
+                break;
             }
         }
+        if self.outbox.is_empty() && self.steps.is_empty() {
+            self.fill_past();
+        }
+    }
+
+    /// Hands over what was missed, as far as that leaves room for what happens now.
+    fn fill_past(&mut self) {
+        while self.window.has_room_for_past()
+            && let Some(message) = self.missed.as_mut().and_then(|missed| missed.outbox.pop_front())
+        {
+            self.hand_over(message.0, message.1);
+        }
+    }
+
+    /// Where the past is read from, and where it ends.
+    fn span_missed(&self) -> Option<(u64, u64)> {
+        self.missed.as_ref().map(|missed| (missed.cursor, missed.end))
     }
 
     fn hand_over(&mut self, seq: u64, message: Message) {
@@ -294,8 +301,13 @@ impl<'a> Link<'a> {
 
     /// Everything before the oldest message that the broker may not have is delivered.
     fn keep_position(&mut self) {
+        if self.missed.as_ref().is_some_and(Missed::over) {
+            self.missed = None;
+        }
         let queued = self.outbox.front().map(|(seq, _)| *seq);
-        let oldest = self.window.oldest().or(queued);
+        let missed = self.missed.as_ref();
+        let behind = missed.map(|missed| missed.outbox.front().map_or(missed.cursor + 1, |(seq, _)| *seq));
+        let oldest = [self.window.oldest(), queued, behind].into_iter().flatten().min();
         let done = oldest.map_or(self.cursor, |seq| (seq - 1).min(self.cursor));
         if done > self.kept {
             self.kept = done;
@@ -303,21 +315,23 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn take(&mut self, entries: &[Arc<Entry>]) {
+    fn take(&mut self, entries: &[Arc<Entry>], missed: bool) -> Vec<(u64, Message)> {
+        let mut messages = Vec::new();
         for entry in entries {
             let mut out = Vec::new();
-            self.event(&entry.event, &mut out);
-            self.outbox.extend(out.into_iter().map(|message| (entry.event.seq, message)));
+            self.event(&entry.event, missed, &mut out);
+            messages.extend(out.into_iter().map(|message| (entry.event.seq, message)));
         }
+        messages
     }
 
     /// Events say what to look at; retained topics show what is true now.
-    fn event(&mut self, event: &FeedEvent, out: &mut Vec<Message>) {
+    fn event(&mut self, event: &FeedEvent, missed: bool, out: &mut Vec<Message>) {
         let fresh = &event.fresh;
         let topics = &self.keeper.topics;
         let now = fresh.device.as_ref().and_then(|id| self.keeper.door.device(id));
         match (&fresh.body, &fresh.device) {
-            (Body::Reading(reading), Some(id)) if fresh.late || event.seq <= self.catch_up => {
+            (Body::Reading(reading), Some(id)) if fresh.late || missed => {
                 out.push(publish::history(topics, id, *reading, fresh.unix_ms, fresh.estimated));
             }
             (Body::Command(command), _) if command.state.settled() => {

@@ -1,7 +1,7 @@
 //! The MQTT edge: a reader of the feed that keeps the broker's picture of the house, and the way in for commands.
 //!
 //! Pure files: [`settings`], [`topics`], [`discovery`], [`publish`], [`gone`], [`inbound`], [`requests`], [`window`], [`backoff`],
-//! [`tls`], `reason`. I/O: `session`, `link` and `transport` (the client, rumqttc), `commands` (their way to the hub),
+//! [`tls`], `reason`. I/O: `session`, `link`, `missed` and `transport` (the client, rumqttc), `commands` (their way to the hub),
 //! [`broker`] (the embedded one, mqtt5).
 //! Spec: `protocol-spec/mqtt.md`.
 
@@ -21,6 +21,7 @@ pub mod discovery;
 pub mod gone;
 pub mod inbound;
 mod link;
+mod missed;
 pub mod publish;
 mod reason;
 pub mod requests;

@@ -34,6 +34,12 @@ impl Window {
         self.slots.len() as u64
     }
 
+    /// Another message of the past may be handed over: the other half is for what happens now.
+    #[must_use]
+    pub fn has_room_for_past(&self) -> bool {
+        self.slots.len() < IN_FLIGHT / 2
+    }
+
     /// Nothing is in flight.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -62,10 +68,10 @@ impl Window {
         }
     }
 
-    /// The event of the oldest message that the broker may not have.
+    /// The lowest event that a message was made for which the broker may not have.
     #[must_use]
     pub fn oldest(&self) -> Option<u64> {
-        self.slots.front().map(|slot| slot.seq)
+        self.slots.iter().filter(|slot| !slot.acked).map(|slot| slot.seq).min()
     }
 }
 
@@ -83,6 +89,11 @@ mod tests {
         window.acked(2);
         window.acked(3);
         assert_eq!(window.oldest(), Some(10));
+        // A message of the past was handed over behind younger ones.
+        window.handed(4);
+        assert_eq!(window.oldest(), Some(4));
+        window.sent(9);
+        window.acked(9);
         window.acked(1);
         assert_eq!(window.oldest(), None);
         assert!(window.is_empty());
