@@ -166,7 +166,7 @@ async fn once(
     let secrets = Secrets::new()?;
     let listener = served(listener).context("the HTTP listener")?;
     let http = listener.local_addr().context("the HTTP listener")?;
-    let started = disk::start(&config.store_dir, disk_options(&config), seed, clock.now().unix_ms)
+    let started = disk::start(&config.store_dir, disk_options(config), seed, clock.now().unix_ms)
         .with_context(|| format!("state folder {}", config.store_dir.display()))?;
     let web = web::settings(config, http, secrets.tickets)?;
     let (port_events, port_inbox) = mpsc::channel(PORT_QUEUE);

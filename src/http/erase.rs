@@ -1,15 +1,15 @@
 //! Erasing readings. Spec: `protocol-spec/http.md`, Erasing.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::Uri;
 use axum::response::Response;
 
-use super::App;
 use super::ask::{BadParameter, Query};
 use super::events::pairs;
 use super::problem::Problem;
 use super::readings::{TIME_WANTED, known, moment};
 use super::reply::{Object, ok};
+use super::{App, State};
 use crate::hub::erase::Erase;
 use crate::hub::{Given, Request};
 use crate::source::{Commands, Source};

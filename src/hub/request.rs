@@ -86,7 +86,12 @@ impl Hub {
             }
             Request::RemoveGroup(group) => self.remove_group(&group, now),
             // What is kept is the disk's; it answers.
-            Request::Erase(what) => return self.effect(Effect::Erase(id, what)),
+            Request::Erase(erase) => {
+                if let Some(what) = what {
+                    self.note(since, by, what, now);
+                }
+                return self.effect(Effect::Erase(id, erase));
+            }
             Request::Quality { line, hours } => self.quality(&line, hours, now),
             Request::Access(request) => self.access(request, &by, now),
         };

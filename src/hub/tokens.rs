@@ -9,6 +9,7 @@ use crate::device::{CommandId, Now, SessionId, TokenId};
 use crate::hub::Hub;
 use crate::hub::command::Action;
 use crate::hub::effect::{Effect, Given, Output, Persisted, Record, Refused, Request, Wish};
+use crate::hub::erase::Erase;
 use crate::hub::manage::NAME_MAX;
 use crate::hub::request::Accepted;
 
@@ -269,6 +270,8 @@ impl What {
             Request::AddGroup { name, .. } => ("group.add", Some(name)),
             Request::ChangeGroup { group, .. } => ("group.change", Some(group.as_str())),
             Request::RemoveGroup(group) => ("group.remove", Some(group.as_str())),
+            Request::Erase(Erase::Of(device)) => ("readings.erase", Some(device.as_str())),
+            Request::Erase(Erase::Before(_)) => ("readings.erase", None),
             Request::OpenJoining { line, .. } => ("joining.open", line.as_ref().map(|line| line.as_str())),
             Request::CloseJoining { line } => ("joining.close", line.as_ref().map(|line| line.as_str())),
             Request::Access(request) => match request {
@@ -289,7 +292,9 @@ impl What {
             Given::Command { replayed: true, .. } => None,
             Given::Command { command, .. } => Some(Self { command: Some(command.id.clone()), ..self }),
             Given::Device(device) => Some(Self { target: Some(device.id.as_str().into()), ..self }),
-            Given::Nothing | Given::Joining(..) | Given::Token(_) | Given::Quality(_) => Some(self),
+            Given::Nothing | Given::Joining(..) | Given::Token(_) | Given::Quality(_) | Given::Erased(_) => {
+                Some(self)
+            }
         }
     }
 }
