@@ -1,6 +1,6 @@
 """Reads the feed of a gateway and loses its connection at random bytes, by the standard library alone.
 
-Arguments: address, port, `sse` or `poll`, number of the last event, seed. Prints the number of each event, in the order
+Arguments: address, port, `sse` or `poll`, number of the last event, seed, token. Prints the number of each event, in the order
 in which it came; a reset or an answer of 410 is printed as `reset`.
 """
 
@@ -24,7 +24,7 @@ def connect():
         head = "Accept: text/event-stream\r\n" + (f"Last-Event-ID: {cursor}\r\n" if cursor else "")
     else:
         path, head = f"/v1/events?after={after}&wait=5&limit=7", ""
-    wire.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}\r\n".encode())
+    wire.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {sys.argv[6]}\r\n{head}\r\n".encode())
     # Seldom to the end.
     return wire, chance.choice([chance.randrange(1, 400), chance.randrange(1, 4000), 1 << 30])
 

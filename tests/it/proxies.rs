@@ -8,8 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugline::access::{Change, Kind, RANDOM_BYTES, Scope, Token, TokenText};
 use plugline::cli::client::Client;
 use plugline::cli::tls::Trust;
+use plugline::device::TokenId;
 use plugline::http::Settings;
 use plugline::http::guard::host::Hosts;
 use plugline::http::tls::{Files, Keys};
@@ -97,8 +99,26 @@ fn changed(text: &str, words: &[(&str, &str)]) -> String {
     })
 }
 
+/// Behind a proxy everybody is asked for a token: one that may read.
+fn token() -> TokenText {
+    TokenText::mint(Kind::User, [7; RANDOM_BYTES])
+}
+
 async fn lab() -> Lab {
-    Lab::with(Settings { silence: SILENCE, ..settings() }, 0, Memory::default()).await
+    let lab = Lab::with(Settings { silence: SILENCE, ..settings() }, 0, Memory::default()).await;
+    lab.keeper.show_access(Change::Token(Arc::new(Token {
+        id: TokenId::parse("tok_a1b2c3d4e5").expect("an id"),
+        name: "Reader".into(),
+        digest: token().digest(),
+        scope: Scope::Read,
+        reach: None,
+        created_unix_ms: 0,
+        created_by: "local".into(),
+        expires_unix_ms: None,
+        retires_unix_ms: None,
+        last_used_unix_ms: None,
+    })));
+    lab
 }
 
 /// A stream through something, line by line.
@@ -107,8 +127,11 @@ struct Lines(BufReader<TcpStream>);
 impl Lines {
     async fn open(port: u16) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
-        let request =
-            format!("GET /v1/events HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/event-stream\r\n\r\n");
+        let request = format!(
+            "GET /v1/events HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/event-stream\r\n\
+             Authorization: Bearer {}\r\n\r\n",
+            token().expose()
+        );
         stream.write_all(request.as_bytes()).await.expect("sent");
         Self(BufReader::new(stream))
     }
@@ -153,10 +176,11 @@ async fn a_feed_passes(lab: &Lab, proxy: &Proxy) {
     assert!(stream.until("id: ").await.ends_with(&format!(".{second}")));
     let url = |query: &str| format!("http://127.0.0.1:{}/v1/events?{query}", proxy.port);
     // The proxy's patience ends before this wait does.
-    let (status, page) = curl(&[&url("wait=3&kind=gateway")]).await;
+    let bearer = format!("Authorization: Bearer {}", token().expose());
+    let (status, page) = curl(&["-H", &bearer, &url("wait=3&kind=gateway")]).await;
     assert_eq!((status, page["events"].as_array().map(Vec::len)), (200, Some(0)));
     assert!(page["cursor"].as_str().is_some_and(|cursor| cursor.ends_with(&format!(".{second}"))), "{page}");
-    let (status, page) = curl(&[&url("after=earliest&wait=3")]).await;
+    let (status, page) = curl(&["-H", &bearer, &url("after=earliest&wait=3")]).await;
     assert_eq!((status, page["events"].as_array().map(Vec::len)), (200, Some(2)), "{page}");
 }
 
@@ -189,6 +213,7 @@ async fn cut(lab: &Lab, port: u16, way: &str, seed: u32) {
     let mut command = tokio::process::Command::new("python3");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cut_reader.py"));
     command.args(["127.0.0.1", &port.to_string(), way, &last.to_string(), &seed.to_string()]);
+    command.arg(token().expose());
     let program = Program::start(&mut command);
     program.out.first("a first event", |_| true).await;
     for _ in 0..EVENTS / 2 {
