@@ -28,12 +28,6 @@ pub fn run(file: &ConfigFile, out: &mut impl Write) -> anyhow::Result<ExitCode> 
     let scheme = if config.http.tls == HttpTls::Off { "http" } else { "https" };
     writeln!(out, "  {scheme}: {}", config.http_listen)?;
     match &config.http.tls {
-        HttpTls::Off if !config.http_listen.ip().is_loopback() => {
-            writeln!(
-                out,
-                "    without TLS: whoever listens on this network reads the tokens; tls = \"self_signed\" or a proxy ends that"
-            )?;
-        }
         HttpTls::Off => {}
         HttpTls::SelfSigned => {
             let state = config.store_dir.display();
@@ -45,6 +39,9 @@ pub fn run(file: &ConfigFile, out: &mut impl Write) -> anyhow::Result<ExitCode> 
         HttpTls::Files { cert, .. } => {
             writeln!(out, "    with {}, read anew when it changes", cert.display())?;
         }
+    }
+    if !config.http_listen.ip().is_loopback() || !config.http.names.is_empty() {
+        writeln!(out, "    everybody is asked for a token, also on this machine")?;
     }
     match &config.mqtt.broker {
         BrokerChoice::Embedded { listen, users } => {

@@ -226,3 +226,20 @@ async fn a_hot_loop_is_slowed_down_and_one_that_waits_is_not() {
     lab.reading("a");
     assert_eq!(waiting.await.expect("no panic").seqs(), [1]);
 }
+
+#[tokio::test]
+async fn guessing_tokens_keeps_the_address_out_and_asking_without_one_is_untouched() {
+    let lab = lab().await;
+    let guess = async |text: &str| {
+        let headers = format!("Host: localhost\r\nAuthorization: Bearer {text}\r\n");
+        ask(&lab, "GET /v1/devices", &headers, "").await
+    };
+    for number in 0..10 {
+        assert_eq!(guess(&format!("plgu_{number:036}")).await.status, 401, "{number}");
+    }
+    let out = guess("plgu_anything").await;
+    assert_eq!((out.status, out.problem().1.as_str()), (429, "rate-limited"));
+    let seconds: u32 = out.header("retry-after").and_then(|text| text.parse().ok()).expect("a number");
+    assert!((55..=60).contains(&seconds), "{seconds}");
+    assert_eq!(lab.get("/v1/devices").await.status, 200);
+}
