@@ -153,7 +153,11 @@ impl<S: Source + Commands> Held<S> {
                 biased;
                 () = stopped(&mut self.app.stop) => break,
                 // What it was to be told is no longer its business.
-                () = &mut over => return Ok(()),
+                () = &mut over => {
+                    let nothing = Page { events: Vec::new(), cursor: self.after, latest: self.after, more: false };
+                    pen.put(self.body(&nothing)).await;
+                    return Ok(());
+                }
                 () = sleep_until(self.until) => break,
                 () = sleep_until(quiet) => {
                     pen.put(SPACE).await;
@@ -171,8 +175,12 @@ impl<S: Source + Commands> Held<S> {
             }
         }
         let page = self.page().await?;
-        pen.put(page.body(self.app.source.identity(), self.app.source.span().oldest)).await;
+        pen.put(self.body(&page)).await;
         Ok(())
+    }
+
+    fn body(&self, page: &Page) -> String {
+        page.body(self.app.source.identity(), self.app.source.span().oldest)
     }
 
     async fn company(&mut self) {

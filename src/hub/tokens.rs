@@ -308,3 +308,6 @@ fn verb(wish: Wish) -> &'static str {
         Wish::Toggle => "command.toggle",
     }
 }
+
+#[cfg(test)]
+mod tests;

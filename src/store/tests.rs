@@ -3,8 +3,10 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::access::Token;
+use crate::device::TokenId;
 use crate::hub::days::{Edges, Point};
-use crate::record::samples::{command, device};
+use crate::record::samples::{command, device, noted, session, token};
 
 fn gateway() -> GatewayId {
     GatewayId::parse("gw_aaaaaaaaaa").unwrap()
@@ -28,6 +30,18 @@ fn some_command(last: char) -> Record {
     Record::Command(Arc::new(command(&format!("cmd_01jd2e3f4g5h6j7k8m9n0p1q2{last}"))))
 }
 
+/// Two tokens, a session, and what was done with them.
+fn access() -> Vec<Record> {
+    let changes = [
+        Change::Token(Arc::new(token("tok_a"))),
+        Change::Token(Arc::new(token("tok_b"))),
+        Change::Session(Arc::new(session("ses_a", "tok_a"))),
+        Change::Noted(Arc::new(noted(9))),
+        Change::Noted(Arc::new(noted(10))),
+    ];
+    changes.map(Record::Access).into()
+}
+
 /// A registry of three devices, a command, a line's record and a position; closed.
 fn filled() -> (TempDir, Contents) {
     let dir = tempfile::tempdir().unwrap();
@@ -41,6 +55,7 @@ fn filled() -> (TempDir, Contents) {
     let day = |day, row| Record::Day(DeviceId::parse(&id(1)).unwrap(), day, row);
     store.stage(vec![day(-1, Some(row)), day(20_777, Some(row)), day(-1, None), Record::Checkpoint(41)]);
     store.stage_positions(&Positions::from([("mqtt".to_owned(), 40)]));
+    store.stage(access());
     store.commit().unwrap();
     store.write_sidecar().unwrap();
     let contents = store.contents().clone();
@@ -251,4 +266,48 @@ fn a_database_cut_beside_its_snapshot_is_replaced_by_the_sidecar() {
 fn a_panic_of_sled_while_opening_is_an_answer_like_any_other() {
     let answer = engine::in_a_thread::<()>(|| panic!("as serialization.rs:662 does on a cut file"));
     assert!(matches!(answer, Err(Failure::Corrupt(_))));
+}
+
+#[test]
+fn a_token_that_was_removed_stays_removed_and_its_use_alone_leaves_the_sidecar() {
+    let (dir, contents) = filled();
+    let (mut store, _) = open(&dir);
+    assert_eq!(store.contents().book, contents.book);
+    let used = Token { last_used_unix_ms: Some(60_000), ..token("tok_b") };
+    store.stage(vec![Record::Access(Change::Token(Arc::new(used)))]);
+    store.commit().unwrap();
+    assert!(!store.sidecar_due());
+    let gone = TokenId::parse("tok_a").unwrap();
+    store.stage(vec![Record::Access(Change::TokenGone(gone.clone())), Record::Access(Change::NotedGone(9))]);
+    store.commit().unwrap();
+    assert!(store.sidecar_due(), "a database that is taken back must not bring it back");
+    drop(store);
+    let (store, _) = open(&dir);
+    let book = &store.contents().book;
+    assert_eq!((book.token(&gone), book.next_number()), (None, 11));
+    assert_eq!(book.noted().count(), 1);
+}
+
+#[test]
+fn a_token_that_does_not_read_lets_nobody_in_and_is_reported() {
+    let (dir, _) = filled();
+    let (store, _) = open(&dir);
+    store.engine.as_ref().unwrap().put_raw(Room::Access, "tok_a", b"{}");
+    drop(store);
+    let (store, reports) = open(&dir);
+    assert!(reports.iter().any(|told| told.contains("access/tok_a")), "{reports:?}");
+    assert!(store.contents().book.token(&TokenId::parse("tok_a").unwrap()).is_none());
+    assert_eq!(store.contents().book.tokens().count(), 1);
+    assert_eq!(store.engine.as_ref().unwrap().quarantined(), ["access/tok_a"]);
+}
+
+#[test]
+fn tokens_are_taken_back_from_the_sidecar_and_sessions_are_not() {
+    let (dir, contents) = filled();
+    std::fs::remove_dir_all(dir.path().join("db")).unwrap();
+    let (store, reports) = open(&dir);
+    assert!(store.imported(), "{reports:?}");
+    let book = &store.contents().book;
+    assert!(book.tokens().eq(contents.book.tokens()));
+    assert_eq!(book.sessions().count(), 0);
 }
