@@ -9,6 +9,7 @@
 //! When the disk does not take events for so long that memory runs out, the following ones are left out of the log
 //! until the loop declares the gap: see [`Done::Lost`].
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -19,7 +20,7 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::access::Book;
 use crate::device::{Device, Epoch, GatewayId, LineName};
@@ -29,10 +30,12 @@ use crate::hub::erase::Erase;
 use crate::hub::feed::{Body, Event, GapReason, GatewayEvent};
 use crate::hub::{Persisted, Record, RequestId};
 use crate::log::{self, LogAppender, LogReader, NotTaken};
+use crate::record::backup;
 use crate::source::{Entry, Identity};
 use crate::store::{DayRows, Store, StoreBroken};
 
 mod ballast;
+mod restore;
 mod worker;
 
 use worker::{Op, Place, Worker};
@@ -92,8 +95,8 @@ pub struct Restored {
     pub days: DayRows,
     /// Tokens, sessions, and who changed what.
     pub book: Book,
-    /// The registry is an older state than it was: counters of secured sockets must be resumed.
-    pub rolled_back: bool,
+    /// Lines whose record is an older state than it was: their counters go on far above it.
+    pub rolled_back: BTreeSet<LineName>,
     /// For a person: what was damaged and what was done about it.
     pub reports: Vec<String>,
 }
@@ -194,8 +197,9 @@ pub struct Started {
 /// # Errors
 /// [`StartError`]; damage is none.
 pub fn start(dir: &Path, options: Options, seed: [u8; 32], unix_ms: i64) -> Result<Started, StartError> {
-    let lock = lock(dir)?;
+    let lock = hold(dir)?;
     let mut reports = Vec::new();
+    restore::finish(dir, &mut reports)?;
     let (mut store, opened) = match open(dir, options, (&seed, unix_ms), &mut reports) {
         Err(error) if ballast::release(dir) => {
             reports.push(format!("{error}; the ballast file was given up to make room"));
@@ -224,7 +228,7 @@ pub fn start(dir: &Path, options: Options, seed: [u8; 32], unix_ms: i64) -> Resu
         positions: contents.positions.clone(),
         days: contents.days.clone(),
         book: contents.book.clone(),
-        rolled_back: store.imported(),
+        rolled_back: contents.meta.resume.clone(),
         reports,
     };
     let signals = Arc::new(Signals::default());
@@ -305,6 +309,11 @@ impl Disk {
         self.send(Op::Erase(id, what, upto));
     }
 
+    /// Hands out the registry as a backup holds it.
+    pub fn export(&self, answer: oneshot::Sender<Vec<backup::Entry>>) {
+        self.send(Op::Export(answer));
+    }
+
     /// Keeps readers' positions, soon.
     pub fn positions(&self, positions: Positions) {
         self.send(Op::Positions(positions));
@@ -348,7 +357,10 @@ fn declares_storage_gap(event: &Event) -> bool {
 }
 
 /// Makes the folder ours for as long as the file is open; the lock goes with the process.
-fn lock(dir: &Path) -> Result<File, StartError> {
+///
+/// # Errors
+/// [`StartError::InUse`] while another has it, [`StartError::Folder`] when it cannot be made.
+pub fn hold(dir: &Path) -> Result<File, StartError> {
     let folder = |error| StartError::Folder { dir: dir.to_owned(), error };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(folder)?;
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"));

@@ -23,6 +23,7 @@ use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
 use crate::port::recorder::{self, Written};
 use crate::port::{Outlet, Port};
+use crate::upkeep::backup::Export;
 use crate::upkeep::{Configuration, Next, Upkeep};
 use crate::{http, mqtt};
 use event_loop::EventLoop;
@@ -128,6 +129,7 @@ pub async fn keep(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (mut upkeep, mut restarts) = Upkeep::new(configuration);
+    config = upkeep.finish_restore(config);
     let mut listener = Some(listen(config.http_listen)?);
     let mut ready = Some(ready);
     tokio::pin!(stop);
@@ -146,7 +148,11 @@ pub async fn keep(
                 next = restarts.recv() => next,
             }
         };
-        let Some(next) = once(&config, (served, &upkeep), ready.take(), asked).await? else { return Ok(()) };
+        let (asking, exports) = mpsc::channel(1);
+        upkeep.exports = Some(asking);
+        let Some(next) = once(&config, (served, &upkeep, exports), ready.take(), asked).await? else {
+            return Ok(());
+        };
         tracing::info!("starting anew");
         config = next.config;
         listener = next.listener.or(listener);
@@ -156,7 +162,7 @@ pub async fn keep(
 /// One life, from start to end. Gives what ended it.
 async fn once(
     config: &Config,
-    (listener, upkeep): (std::net::TcpListener, &Upkeep),
+    (listener, upkeep, exports): (std::net::TcpListener, &Upkeep, mpsc::Receiver<Export>),
     ready: Option<oneshot::Sender<Addresses>>,
     end: impl Future<Output = Option<Next>>,
 ) -> anyhow::Result<Option<Next>> {
@@ -177,8 +183,9 @@ async fn once(
         let missed = read_since(&reader, restored.checkpoint).context("the event log")?;
         let Restored { identity, head, ceiling, gap, devices, commands, lines, positions, .. } = restored;
         let (days, checkpoint, reports) = (restored.days, restored.checkpoint, restored.reports);
-        let book = restored.book;
-        hub.restore(Kept { devices, commands, lines, book: book.clone() }, missed, clock.now());
+        let (book, resume) = (restored.book, restored.rolled_back);
+        let kept = Kept { devices, commands, lines, book: book.clone(), resume };
+        hub.restore(kept, missed, clock.now());
         let (door, keeper) = door::open(identity, head, Box::new(reader), positions);
         keeper.open_book(book, Some(secrets.cli.digest()));
         keeper.raise_ceiling(ceiling);
@@ -186,6 +193,7 @@ async fn once(
         reports.iter().for_each(|report| tracing::warn!("{report}"));
         let mut event_loop = EventLoop::new(clock, hub, keeper, (disk, done), port_inbox);
         event_loop.meters = Arc::clone(&upkeep.meters);
+        event_loop.exports = Some(exports);
         event_loop.begin(gap, &reports);
         (event_loop, door)
     };

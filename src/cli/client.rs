@@ -47,7 +47,7 @@ pub struct Answer {
     pub status: u16,
     /// Headers.
     pub headers: HeaderMap,
-    /// The body; `null` when there is none.
+    /// The body; `null` when there is none, a string when it is plain text.
     pub body: Value,
 }
 
@@ -188,8 +188,14 @@ impl Client {
             let (head, body) = response.into_parts();
             let bytes = Limited::new(body, ANSWER_MAX).collect().await;
             let bytes = bytes.map_err(|error| anyhow!("reading the answer: {error}"))?.to_bytes();
+            let plain = head
+                .headers
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
             let body = if bytes.is_empty() {
                 Value::Null
+            } else if plain {
+                Value::String(String::from_utf8_lossy(&bytes).into_owned())
             } else {
                 serde_json::from_slice(&bytes).with_context(|| {
                     format!("HTTP {} without JSON; is this a Plugline gateway?", head.status)

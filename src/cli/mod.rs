@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use switch::Wanted;
 
+pub mod backup;
 pub mod capture;
 pub mod check_config;
 pub mod client;
@@ -99,6 +100,10 @@ enum Verb {
     Energy(history::Energy),
     /// How well a line carries
     Quality(quality::Arguments),
+    /// Registry and configuration of the running gateway as one text file
+    Backup(backup::Backup),
+    /// Such a file back, into the running gateway or the folder of a stopped one
+    Restore(backup::Restore),
     /// Follow the feed
     Events {
         /// Start behind this cursor instead of now; `earliest` for all that is kept
@@ -182,6 +187,8 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 switch::run(&gateway.client()?, wanted, &[device], gateway.json, &mut out).await
             })
         }
+        Verb::Backup(arguments) => runtime()?.block_on(backup::make(&arguments, &mut out)),
+        Verb::Restore(arguments) => runtime()?.block_on(backup::restore(&arguments, &mut out)),
         Verb::Join(arguments) => runtime()?.block_on(join::run(&arguments, &mut out)),
         Verb::Groups(arguments) => runtime()?.block_on(groups::run(&arguments, &mut out)),
         Verb::Registry(verb) => runtime()?.block_on(manage::run(&verb, &mut out)),

@@ -148,7 +148,7 @@ fn a_crash_after_any_acknowledged_step_loses_none_of_them() {
         assert_eq!(after.restored.devices.len() as u64, seq);
         assert_eq!(after.restored.gap, Some((seq, 65_536)));
         assert_eq!(after.reader.read(0, 100).unwrap().len() as u64, seq);
-        assert_eq!((after.restored.checkpoint, after.restored.rolled_back), (seq - 1, false));
+        assert_eq!((after.restored.checkpoint, after.restored.rolled_back.is_empty()), (seq - 1, true));
     }
 }
 
@@ -175,11 +175,12 @@ fn a_database_replaced_by_its_sidecar_is_told_as_a_rollback() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = begin(dir.path(), patient());
     run.disk.append(&urgent(1));
-    run.disk.keep(Persisted(1), vec![some_device(1), Record::Checkpoint(1)]);
+    let line = Record::Line(LineName::parse("plug").unwrap(), std::sync::Arc::from([1]));
+    run.disk.keep(Persisted(1), vec![some_device(1), line, Record::Checkpoint(1)]);
     run.disk.stop();
     std::fs::write(dir.path().join("db/db"), b"not a database").unwrap();
     let again = begin(dir.path(), patient()).restored;
-    assert!(again.rolled_back && !again.reports.is_empty());
+    assert!(!again.rolled_back.is_empty() && !again.reports.is_empty());
     assert_eq!((again.devices.len(), again.head, again.gap), (1, 1, None));
     let id = DeviceId::parse("dlt645_000000000001").unwrap();
     assert_eq!(again.devices[0].id, id);
@@ -257,4 +258,100 @@ fn an_erasure_is_told_when_it_is_done_and_holds_up_nobody() {
     assert_eq!(read.iter().filter(|event| event.fresh.body == Body::Erased).count(), 10);
     run.disk.stop();
     assert_eq!(begin(dir.path(), patient()).restored.gap, None);
+}
+
+/// A state of one device, and the backup of another gateway's two staged in it.
+fn about_to_be_restored() -> TempDir {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run = begin(dir.path(), patient());
+    run.disk.append(&urgent(1));
+    run.disk.keep(Persisted(1), vec![some_device(1), Record::Checkpoint(1)]);
+    run.disk.stop();
+    let run = start(other.path(), patient(), [9; 32], 1).unwrap();
+    let line = Record::Line(LineName::parse("plug").unwrap(), std::sync::Arc::from([1]));
+    run.disk.keep(Persisted(1), vec![some_device(7), some_device(8), line]);
+    let (answer, entries) = oneshot::channel();
+    run.disk.export(answer);
+    let entries = entries.blocking_recv().unwrap();
+    run.disk.stop();
+    let gateway = run.restored.identity.gateway.to_string();
+    let whole =
+        backup::Backup { made: "now".into(), version: "1".into(), gateway, entries, configuration: None };
+    std::fs::write(dir.path().join(crate::store::STAGED), backup::framed(&whole.lines())).unwrap();
+    dir
+}
+
+fn ids(restored: &Restored) -> Vec<&str> {
+    restored.devices.iter().map(|device| device.id.as_str()).collect()
+}
+
+const NEW: [&str; 2] = ["dlt645_000000000007", "dlt645_000000000008"];
+
+#[test]
+fn a_staged_backup_is_the_state_of_the_next_start_and_of_those_after_it() {
+    let dir = about_to_be_restored();
+    let run = begin(dir.path(), patient());
+    assert_eq!(ids(&run.restored), NEW);
+    assert_eq!((run.restored.head, run.restored.gap, run.restored.rolled_back.len()), (0, None, 1));
+    assert!(
+        run.restored.reports.iter().any(|told| told.contains("was restored")),
+        "{:?}",
+        run.restored.reports
+    );
+    let epoch = run.restored.identity.epoch.clone();
+    run.disk.stop();
+    let again = begin(dir.path(), patient()).restored;
+    assert_eq!((ids(&again), &again.identity.epoch), (NEW.to_vec(), &epoch));
+    assert!(again.reports.is_empty(), "{:?}", again.reports);
+}
+
+#[test]
+fn a_restore_that_was_broken_off_anywhere_is_done_by_the_next_start() {
+    let staged = crate::store::STAGED;
+    // As a crash leaves the folder after each step.
+    let steps: [&dyn Fn(&Path, &Path); 7] = [
+        &|_, _| {},
+        &|dir, aside| std::fs::rename(dir.join("log"), aside.join("log")).unwrap(),
+        &|dir, _| std::fs::create_dir(dir.join("db.restoring")).unwrap(),
+        &|dir, _| std::fs::write(dir.join("db.restoring/db"), b"half a database").unwrap(),
+        &|dir, aside| std::fs::rename(dir.join("db"), aside.join("db")).unwrap(),
+        &|dir, aside| std::fs::rename(dir.join("registry.json"), aside.join("registry.json")).unwrap(),
+        &|dir, _| {
+            // All but the last: the new state is there, and the backup is still staged.
+            let text = std::fs::read(dir.join(staged)).unwrap();
+            begin(dir, patient()).disk.stop();
+            std::fs::write(dir.join(staged), text).unwrap();
+        },
+    ];
+    for end in 0..steps.len() {
+        let dir = about_to_be_restored();
+        let about = std::fs::metadata(dir.path().join(staged)).unwrap();
+        let aside =
+            dir.path().join(format!("before-restore-{}", std::os::unix::fs::MetadataExt::mtime(&about)));
+        std::fs::create_dir(&aside).unwrap();
+        steps[..=end].iter().for_each(|step| step(dir.path(), &aside));
+        let run = begin(dir.path(), patient());
+        assert_eq!(ids(&run.restored), NEW, "after step {end}");
+        assert!(
+            !dir.path().join(staged).exists() && !run.restored.rolled_back.is_empty(),
+            "after step {end}"
+        );
+    }
+}
+
+#[test]
+fn a_staged_backup_that_does_not_read_leaves_the_old_state() {
+    let dir = about_to_be_restored();
+    let staged = dir.path().join(crate::store::STAGED);
+    let text = std::fs::read_to_string(&staged).unwrap();
+    std::fs::write(&staged, &text[..text.len() / 2]).unwrap();
+    let run = begin(dir.path(), patient());
+    assert_eq!(ids(&run.restored), ["dlt645_000000000001"]);
+    assert_eq!((run.restored.head, run.restored.rolled_back.len()), (1, 0));
+    assert!(
+        run.restored.reports[0].contains("refused, nothing was changed: line "),
+        "{:?}",
+        run.restored.reports
+    );
+    assert!(!staged.exists() && dir.path().join("restore.refused").exists());
 }

@@ -8,12 +8,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::{Done, Options, Signals, ballast};
 use crate::door::Positions;
 use crate::hub::erase::Erase;
 use crate::hub::{Persisted, Record, RequestId};
 use crate::log::{Erasing, LogWriter};
+use crate::record::backup::Entry;
 use crate::store::Store;
 
 /// Orders taken together: their records share one transaction and one sync.
@@ -41,6 +43,7 @@ pub(super) enum Op {
     Positions(Positions),
     Lost(u64),
     Erase(RequestId, Erase, u64),
+    Export(oneshot::Sender<Vec<Entry>>),
     Stop { complete: bool },
 }
 
@@ -193,6 +196,8 @@ impl Worker {
             }
             Op::Lost(from) => self.lost = Some(from),
             Op::Erase(id, what, upto) => self.to_erase.push_back((id, what, upto)),
+            // Who asked may have gone.
+            Op::Export(answer) => drop(answer.send(self.store.entries())),
             Op::Wake | Op::Stop { .. } => {}
         }
     }

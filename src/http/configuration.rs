@@ -28,7 +28,11 @@ impl From<Trouble> for Problem {
                     None => problem,
                 }
             }
-            Trouble::Change(_) | Trouble::Address { .. } => Self::new(&problem::WRONG_CONFIGURATION, detail),
+            Trouble::Backup(refused) => refused.into(),
+            Trouble::Stopping => Self::new(&problem::STOPPING, detail),
+            Trouble::Change(_) | Trouble::Elsewhere { .. } | Trouble::Address { .. } => {
+                Self::new(&problem::WRONG_CONFIGURATION, detail)
+            }
             Trouble::Overridden { key, .. } => Self::new(&problem::OVERRIDDEN, detail).with("field", key),
         }
     }

@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use tokio::sync::watch;
 
 pub mod ask;
+mod backup;
 mod commands;
 mod configuration;
 mod connection;

@@ -109,6 +109,8 @@ kinds! {
         "The gateway answers to localhost, its own addresses, its host name with and without `.local`, and the names in `[http] names`. Other names may belong to pages that try to reach it through a browser."
     WRONG_FIELD = "wrong-field" 422 "A field is wrong"
         "`field` names it, `allowed` says what it may be: a list of values, or `min` and `max`."
+    BAD_BACKUP = "bad-backup" 422 "The backup is refused"
+        "The detail says at which line and why: it is no backup, was cut off or changed, comes from a newer version, or the passphrase is missing or another one. Nothing was changed."
     WRONG_CONFIGURATION = "wrong-configuration" 422 "That would be no good configuration"
         "The detail says what is wrong, `line` and `column` where it stands. The file is as it was, and the gateway runs on."
     KEY_REUSED = "key-reused" 422 "The Idempotency-Key stood for another request"

@@ -134,16 +134,24 @@ pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
 /// # Errors
 /// A [`Problem`]: not declared as JSON, too big, too slow, broken, or not JSON (with line and column).
 pub(super) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
+    read_json_up_to(headers, body, BODY_MAX).await
+}
+
+/// As [`read_json`], for bodies that may be as large as `max` bytes.
+///
+/// # Errors
+/// As [`read_json`].
+pub(super) async fn read_json_up_to(headers: &HeaderMap, body: Body, max: usize) -> Result<Value, Problem> {
     is_json(headers)?;
     let late = |_| Problem::new(&problem::TIMED_OUT, format!("the body took longer than {BODY_TIME:?}"));
-    let bytes = tokio::time::timeout(BODY_TIME, read(headers, body)).await.map_err(late)??;
+    let bytes = tokio::time::timeout(BODY_TIME, read(headers, body, max)).await.map_err(late)??;
     serde_json::from_slice(&bytes).map_err(|error| Problem::new(&problem::BAD_JSON, error.to_string()))
 }
 
-async fn read(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Problem> {
+async fn read(headers: &HeaderMap, mut body: Body, max: usize) -> Result<Vec<u8>, Problem> {
     let declared = texts(headers, header::CONTENT_LENGTH).next().and_then(|text| text.parse::<usize>().ok());
-    let too_big = || Problem::new(&problem::TOO_BIG, format!("the body is larger than {BODY_MAX} bytes"));
-    if declared.is_some_and(|length| length > BODY_MAX + BODY_DRAIN) {
+    let too_big = || Problem::new(&problem::TOO_BIG, format!("the body is larger than {max} bytes"));
+    if declared.is_some_and(|length| length > max + BODY_DRAIN) {
         return Err(too_big());
     }
     let (mut bytes, mut seen) = (Vec::new(), 0_usize);
@@ -151,12 +159,12 @@ async fn read(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Problem> {
         let frame = frame.map_err(|error| Problem::new(&problem::BAD_BODY, error.to_string()))?;
         let data: Bytes = frame.into_data().unwrap_or_default();
         seen += data.len();
-        if seen > BODY_MAX + BODY_DRAIN {
+        if seen > max + BODY_DRAIN {
             break;
         }
-        if seen <= BODY_MAX {
+        if seen <= max {
             bytes.extend_from_slice(&data);
         }
     }
-    if seen > BODY_MAX { Err(too_big()) } else { Ok(bytes) }
+    if seen > max { Err(too_big()) } else { Ok(bytes) }
 }

@@ -17,8 +17,8 @@ use super::openapi::{self, Asked, Form, Gives};
 use super::problem::{self, Problem};
 use super::reply::ok;
 use super::{
-    App, Root, SNAPSHOT, State, commands, configuration, devices, energy, erase, events, groups, health,
-    joining, lines, log, manage, metrics, page, question, readings, session, tokens, who,
+    App, Root, SNAPSHOT, State, backup, commands, configuration, devices, energy, erase, events, groups,
+    health, joining, lines, log, manage, metrics, page, question, readings, session, tokens, who,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -283,6 +283,12 @@ fn upkeep<S: Source + Commands>() -> Vec<Row<S>> {
         patch("/v1/config", ADMIN, "change its file", configuration::change::<S>)
             .takes("ConfigurationChange", r#"{"site":{"timezone":"Europe/Paris"}}"#)
             .json(200, "Configuration"),
+        post("/v1/backup", ADMIN, "registry and configuration as one text", backup::make::<S>)
+            .takes("BackupWish", r#"{"passphrase":"correct horse"}"#)
+            .gives(Gives::Other(200, "text/plain", "the backup")),
+        post("/v1/restore", ADMIN, "start anew with such a text", backup::restore::<S>)
+            .takes("Restore", r#"{"backup":"plugline-backup 1","passphrase":"correct horse"}"#)
+            .json(202, "Restoring"),
         post(
             "/v1/restart",
             ADMIN,

@@ -72,6 +72,8 @@ pub struct Kept {
     pub lines: Vec<(LineName, Arc<[u8]>)>,
     /// Tokens, sessions, and who changed what.
     pub book: Book,
+    /// Lines whose record is older than what they did since.
+    pub resume: BTreeSet<LineName>,
 }
 
 /// The hub.
@@ -121,6 +123,9 @@ impl Hub {
         for (name, record) in &kept.lines {
             if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.name == *name) {
                 lane.line.restore(record);
+                if kept.resume.contains(name) {
+                    lane.line.resume();
+                }
             }
         }
         for device in kept.devices {

@@ -331,6 +331,10 @@ pub trait Line: Send {
     /// Takes back the record last persisted.
     fn restore(&mut self, record: &[u8]);
 
+    /// Behind [`Line::restore`]: the record is from a backup or a copy, and more was sent since it was made. Whatever
+    /// must not be used twice goes on far above it.
+    fn resume(&mut self) {}
+
     /// Spells an address the dialect's way.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use crate::device::{
 use crate::hub::command::Command;
 
 mod access;
+pub mod backup;
 mod command;
 mod day;
 mod event;

@@ -1,6 +1,6 @@
 //! The stored forms of the registry about itself, and of its sidecar file. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub struct Meta {
     pub devices: u64,
     /// Devices as recorded hold everything that the feed says up to this seq.
     pub checkpoint: u64,
+    /// Lines whose record is older than what they did since, and that have not kept a newer one yet.
+    pub resume: BTreeSet<LineName>,
 }
 
 /// The registry about itself, as a sealed value.
@@ -119,6 +121,8 @@ struct MetaV1<'a> {
     generation: u64,
     devices: u64,
     checkpoint: u64,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    resume: Vec<Text<'a>>,
 }
 
 impl<'a> From<&'a Meta> for MetaV1<'a> {
@@ -129,6 +133,7 @@ impl<'a> From<&'a Meta> for MetaV1<'a> {
             generation: meta.generation,
             devices: meta.devices,
             checkpoint: meta.checkpoint,
+            resume: meta.resume.iter().map(|line| line.as_str().into()).collect(),
         }
     }
 }
@@ -141,6 +146,11 @@ impl MetaV1<'_> {
             generation: self.generation,
             devices: self.devices,
             checkpoint: self.checkpoint,
+            resume: self
+                .resume
+                .iter()
+                .map(|line| id("resume", line, LineName::parse))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -104,6 +104,7 @@ fn the_sidecar_reads_back_and_refuses_a_changed_letter() {
             generation: 7,
             devices: 1,
             checkpoint: 12,
+            resume: [LineName::parse("plug").unwrap()].into(),
         },
         devices: vec![Arc::new(device("dlt645_000000004711"))],
         lines: vec![(LineName::parse("plug").unwrap(), Arc::from([0, 0x7f, 0xff]))],

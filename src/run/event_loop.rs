@@ -18,6 +18,7 @@ use crate::port::{Port, PortEvent};
 use crate::run::Clock;
 use crate::source::{Commands, Part, Source};
 use crate::upkeep::Meters;
+use crate::upkeep::backup::Export;
 
 /// Port events handled before other work gets its turn.
 const PORT_BURST: usize = 32;
@@ -41,6 +42,8 @@ pub(super) struct EventLoop {
     pub(super) done: mpsc::UnboundedReceiver<Done>,
     pub(super) ports: Vec<Port>,
     pub(super) port_inbox: mpsc::Receiver<(LineIndex, PortEvent)>,
+    /// Who wants the registry for a backup; `None` while nobody can.
+    pub(super) exports: Option<mpsc::Receiver<Export>>,
     /// Where settled commands are counted.
     pub(super) meters: Arc<Meters>,
     /// Effects that wait for the disk, in the order of their tickets.
@@ -61,6 +64,7 @@ enum Woken {
     Done(Done),
     Deadline,
     Positions,
+    Export(Export),
 }
 
 impl EventLoop {
@@ -79,6 +83,7 @@ impl EventLoop {
             done,
             ports: Vec::new(),
             port_inbox,
+            exports: None,
             meters: Arc::default(),
             held: VecDeque::new(),
             on_disk: Persisted(0),
@@ -122,11 +127,13 @@ impl EventLoop {
                 Some(envelope) = self.keeper.requests.recv() => Woken::Request(envelope),
                 () = tokio::time::sleep_until(deadline) => Woken::Deadline,
                 _ = positions.tick() => Woken::Positions,
+                Some(export) = asked(&mut self.exports) => Woken::Export(export),
             };
             match woken {
                 Woken::Done(done) => self.disk_did(done),
                 Woken::Port(line, event) => self.port_burst(line, event),
                 Woken::Request(envelope) => self.ask(envelope),
+                Woken::Export(answer) => self.disk.export(answer),
                 Woken::Deadline => self.hub.handle_timeout(self.clock.now()),
                 Woken::Positions => {
                     self.hub.handle_uses(self.keeper.take_uses());
@@ -323,6 +330,14 @@ impl EventLoop {
         for fresh in waiting {
             self.number(fresh);
         }
+    }
+}
+
+/// The next who wants the registry; never, when nobody can.
+async fn asked(exports: &mut Option<mpsc::Receiver<Export>>) -> Option<Export> {
+    match exports {
+        Some(exports) => exports.recv().await,
+        None => None,
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Room {
     Audit,
 }
 
-const ROOMS: [(Room, &str); 8] = [
+pub(super) const ROOMS: [(Room, &str); 8] = [
     (Room::Devices, "devices"),
     (Room::Commands, "commands"),
     (Room::Lines, "lines"),

@@ -1,6 +1,6 @@
 //! What stands in a database, before it is believed: read value by value, doubted as a whole, mended from the sidecar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::engine::{Found, Raw, Room};
@@ -11,11 +11,16 @@ use crate::door::Positions;
 use crate::hub::command::Command;
 use crate::record::{self, Meta, Registry, Unreadable};
 
+/// A key of sessions, beside those of tokens.
+pub(super) fn is_session(key: &str) -> bool {
+    key.starts_with("ses_")
+}
+
 /// What was read from a database, before it is believed.
 #[derive(Default)]
 pub(super) struct Loaded {
     pub(super) meta: Option<Meta>,
-    devices: BTreeMap<DeviceId, Arc<Device>>,
+    pub(super) devices: BTreeMap<DeviceId, Arc<Device>>,
     commands: BTreeMap<CommandId, Arc<Command>>,
     lines: BTreeMap<LineName, Arc<[u8]>>,
     positions: Positions,
@@ -39,7 +44,11 @@ impl Loaded {
         loaded
     }
 
-    fn take(&mut self, (room, key, value): &Raw) -> Result<(), Unreadable> {
+    /// Takes a value in.
+    ///
+    /// # Errors
+    /// [`Unreadable`], and it is left out.
+    pub(super) fn take(&mut self, (room, key, value): &Raw) -> Result<(), Unreadable> {
         let name = String::from_utf8_lossy(key);
         match room {
             Room::Devices => {
@@ -62,7 +71,7 @@ impl Loaded {
                 self.days.insert(record::day_of_key(&name)?, record::unseal_day(value)?);
             }
             Room::Meta => self.meta = Some(record::unseal_meta(value)?),
-            Room::Access if name.starts_with("ses_") => {
+            Room::Access if is_session(&name) => {
                 self.book.take(Change::Session(Arc::new(record::unseal_session(value)?)));
             }
             Room::Access => self.book.take(Change::Token(Arc::new(record::unseal_token(value)?))),
@@ -137,7 +146,14 @@ impl Loaded {
     }
 
     pub(super) fn contents(self, saved: Option<&Registry>, fresh: &GatewayId) -> Contents {
-        let new = || Meta { gateway: fresh.clone(), epoch: None, generation: 0, devices: 0, checkpoint: 0 };
+        let new = || Meta {
+            gateway: fresh.clone(),
+            epoch: None,
+            generation: 0,
+            devices: 0,
+            checkpoint: 0,
+            resume: BTreeSet::new(),
+        };
         let meta = self.meta.or_else(|| saved.map(|saved| saved.meta.clone())).unwrap_or_else(new);
         Contents {
             meta,

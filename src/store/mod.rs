@@ -19,10 +19,12 @@ use crate::hub::command::Command;
 use crate::hub::days::{Day, DayRow};
 use crate::record::{self, Meta, Registry};
 
+mod backup;
 mod engine;
 mod loaded;
 mod sidecar;
 
+pub use backup::{STAGED, contents_of, put_aside, replace};
 use engine::{Engine, Failure, Found, Raw, Room, Writes};
 use loaded::Loaded;
 
@@ -124,6 +126,9 @@ impl Store {
         let contents = loaded.contents(saved.as_ref(), fresh);
         let mut store =
             Self { dir: dir.to_owned(), engine, contents, writes: Writes::new(), sidecar_due, imported };
+        if imported {
+            store.contents.meta.resume = store.contents.lines.keys().cloned().collect();
+        }
         if changed {
             store.contents.meta.generation += 1;
             store.stage_all();
@@ -175,6 +180,8 @@ impl Store {
                 }
                 Record::Line(line, bytes) => {
                     self.put(Room::Lines, line.as_str(), Some(record::seal(&bytes)));
+                    // It counts from above whatever was given before.
+                    self.contents.meta.resume.remove(&line);
                     self.contents.lines.insert(line, bytes);
                     self.registry_changed();
                 }
@@ -316,25 +323,8 @@ impl Store {
     }
 
     fn stage_all(&mut self) {
-        let contents = &self.contents;
-        let devices =
-            contents.devices.iter().map(|(id, of)| (Room::Devices, id.as_str(), record::seal_device(of)));
-        let commands =
-            contents.commands.iter().map(|(id, of)| (Room::Commands, id.as_str(), record::seal_command(of)));
-        let lines = contents.lines.iter().map(|(id, of)| (Room::Lines, id.as_str(), record::seal(of)));
-        let positions = contents
-            .positions
-            .iter()
-            .map(|(name, seq)| (Room::Positions, name.as_str(), record::seal_number(*seq)));
-        let all = devices.chain(commands).chain(lines).chain(positions);
-        let mut all: Writes = all.map(|(room, key, value)| ((room, key.to_owned()), Some(value))).collect();
-        all.extend(contents.days.iter().map(|((device, day), row)| {
-            ((Room::Days, record::day_key(device, *day)), Some(record::seal_day(row)))
-        }));
-        let rows = contents.book.changes().map(|change| access_row(&change));
-        all.extend(rows.map(|(room, key, value)| ((room, key), value)));
-        self.writes.extend(all);
-        self.stage_meta();
+        self.contents.meta.devices = self.contents.devices.len() as u64;
+        self.writes.extend(backup::all(&self.contents));
     }
 
     fn put(&mut self, room: Room, key: &str, value: Option<Vec<u8>>) {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::record::{Registry, sidecar_of, sidecar_text};
 
-const NEWEST: &str = "registry.json";
-const BEFORE: &str = "registry.json.1";
+pub(super) const NEWEST: &str = "registry.json";
+pub(super) const BEFORE: &str = "registry.json.1";
 const UNFINISHED: &str = "registry.json.tmp";
 
 /// Replaces the file; the one before it is kept. On return both are on the drive.

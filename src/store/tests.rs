@@ -311,3 +311,90 @@ fn tokens_are_taken_back_from_the_sidecar_and_sessions_are_not() {
     assert!(book.tokens().eq(contents.book.tokens()));
     assert_eq!(book.sessions().count(), 0);
 }
+
+use crate::record::backup::{Backup, Lines, framed};
+use proptest::prelude::*;
+
+fn text_of(store: &Store) -> String {
+    let (made, version, gateway) =
+        ("2026-11-21T10:00:00.000Z".into(), "0.1.0".into(), "gw_aaaaaaaaaa".into());
+    framed(&Backup { made, version, gateway, entries: store.entries(), configuration: None }.lines())
+}
+
+fn restored(text: &str) -> Contents {
+    contents_of(&Lines::of(text).unwrap().backup().unwrap().entries).unwrap()
+}
+
+#[test]
+fn a_registry_made_of_a_backup_is_the_same_without_its_feed() {
+    let (dir, contents) = filled();
+    let (store, _) = open(&dir);
+    let text = text_of(&store);
+    drop(store);
+    let (other, aside) = (tempfile::tempdir().unwrap(), dir.path().join("aside"));
+    replace(other.path(), restored(&text), &aside).unwrap();
+    let (store, reports) = open(&other);
+    assert!(reports.is_empty() && !store.imported(), "{reports:?}");
+    let got = store.contents();
+    assert_eq!((&got.devices, &got.lines, &got.days), (&contents.devices, &contents.lines, &contents.days));
+    assert_eq!(
+        (got.meta.gateway.as_str(), &got.meta.epoch, got.meta.checkpoint),
+        ("gw_aaaaaaaaaa", &None, 0)
+    );
+    assert!(got.commands.is_empty() && got.positions.is_empty());
+    assert_eq!(got.meta.resume, contents.lines.keys().cloned().collect());
+}
+
+#[test]
+fn a_line_resumes_until_it_has_kept_a_record_of_its_own() {
+    let (dir, contents) = filled();
+    replace(dir.path(), contents, &dir.path().join("aside")).unwrap();
+    let line = LineName::parse("plug").unwrap();
+    let (mut store, _) = open(&dir);
+    assert!(store.contents().meta.resume.contains(&line));
+    drop(store);
+    // A start that ends before anything was kept leaves it so.
+    (store, _) = open(&dir);
+    assert!(store.contents().meta.resume.contains(&line));
+    store.stage(vec![Record::Line(line, Arc::from([3]))]);
+    store.commit().unwrap();
+    drop(store);
+    (store, _) = open(&dir);
+    assert!(store.contents().meta.resume.is_empty());
+}
+
+#[test]
+fn what_does_not_belong_into_a_registry_is_refused_by_name_and_line() {
+    let (dir, _) = filled();
+    let (store, _) = open(&dir);
+    let entries = Lines::of(&text_of(&store)).unwrap().backup().unwrap().entries;
+    let refused = |change: &dyn Fn(&mut Vec<crate::record::backup::Entry>)| {
+        let mut entries = entries.clone();
+        change(&mut entries);
+        contents_of(&entries).unwrap_err().to_string()
+    };
+    let at = |room: &str| entries.iter().position(|entry| entry.room == room).unwrap();
+    let line = |room: &str| entries[at(room)].line;
+    let told = refused(&|entries| entries[at("devices")].room = "spells".into());
+    assert!(told.starts_with(&format!("line {}: `spells`", line("devices"))), "{told}");
+    let told = refused(&|entries| entries[at("devices")].value = record::seal_number(3));
+    assert!(told.starts_with(&format!("line {}: devices/", line("devices"))), "{told}");
+    assert!(refused(&|entries| drop(entries.remove(at("devices")))).contains("2 devices of 3"));
+    assert!(refused(&|entries| drop(entries.remove(at("meta")))).contains("`meta` is missing"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_registry_comes_back_from_its_text(
+        devices in proptest::collection::vec(record::samples::any_device(), 0..6),
+        record in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, _) = open(&dir);
+        store.stage(devices.into_iter().map(|device| Record::Device(Arc::new(device))).collect());
+        store.stage(vec![Record::Line(LineName::parse("plug").unwrap(), record.into())]);
+        let got = restored(&text_of(&store));
+        prop_assert_eq!((&got.devices, &got.lines, &got.meta), (&store.contents().devices, &store.contents().lines, &store.contents().meta));
+    }
+}

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::config::edit::{self, BadChange};
 use crate::config::{Config, ConfigError};
+use crate::record::backup::Refused;
 
 /// Where the configuration comes from.
 #[derive(Debug, Default)]
@@ -75,6 +76,23 @@ pub enum Trouble {
         /// By what.
         variable: String,
     },
+    /// No backup that can be restored.
+    #[error(transparent)]
+    Backup(#[from] Refused),
+    /// The configuration of a backup means another folder.
+    #[error(
+        "the configuration in the backup keeps its state in {} and this gateway in {}; restore without configuration, \
+         or set [store] dir", wanted.display(), here.display()
+    )]
+    Elsewhere {
+        /// Its folder.
+        wanted: PathBuf,
+        /// Ours.
+        here: PathBuf,
+    },
+    /// Too late for that.
+    #[error("the gateway is stopping")]
+    Stopping,
     /// It asks for an address that cannot be listened on.
     #[error("http.listen = \"{address}\": {error}")]
     Address {
@@ -177,14 +195,17 @@ impl Configuration {
         replace(path, &text).map_err(|error| Trouble::File { path: path.to_owned(), error })
     }
 
-    /// Puts another text into the file's place, when it is a good configuration.
+    /// Puts another text into the file's place, when it is a good configuration; the gateway starts anew with it.
     ///
     /// # Errors
     /// [`Trouble`], and the file is as it was.
     pub fn put(&self, text: &str) -> Result<(), Trouble> {
         let path = self.file()?;
         self.check(text)?;
-        replace(path, text).map_err(|error| Trouble::File { path: path.to_owned(), error })
+        let mut started_with = self.started_with.lock().unwrap_or_else(PoisonError::into_inner);
+        replace(path, text).map_err(|error| Trouble::File { path: path.to_owned(), error })?;
+        text.clone_into(&mut started_with);
+        Ok(())
     }
 
     /// The text of the file; `None` without one.

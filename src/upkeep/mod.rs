@@ -1,5 +1,5 @@
 //! What keeps the gateway itself in order, beside its lines: counts for whoever watches it, the last lines of its
-//! log, its configuration, its restart. One handle for the edges; it outlives a restart within the process. Refuses to know devices and events.
+//! log, its configuration, its restart, backups. One handle for the edges; it outlives a restart within the process. Refuses to know devices and events.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 
+pub mod backup;
 pub mod configuration;
 pub mod logbook;
 pub mod meters;
 pub mod process;
+pub mod sealed;
 
 pub use configuration::{Configuration, Trouble};
 pub use logbook::Logbook;
@@ -32,6 +34,8 @@ pub struct Upkeep {
     /// Where the HTTP API is told to listen.
     pub listen: Option<SocketAddr>,
     restarts: Option<mpsc::Sender<Next>>,
+    /// Who can be asked for the registry, as long as this life lasts.
+    pub exports: Option<mpsc::Sender<backup::Export>>,
 }
 
 /// With what the gateway starts anew.
@@ -57,20 +61,32 @@ impl Upkeep {
         (upkeep, asked)
     }
 
+    /// One for the state folder of a gateway that does not run.
+    #[must_use]
+    pub fn of_stopped(configuration: Configuration) -> Self {
+        Self { configuration: Arc::new(configuration), ..Self::default() }
+    }
+
     /// Asks for a restart with the configuration read again. What would keep the gateway from starting is looked for
     /// before anything stops. Blocks while it reads.
     ///
     /// # Errors
     /// [`Trouble`], and nothing happens.
     pub fn restart(&self) -> Result<(), Trouble> {
-        let Some(restarts) = &self.restarts else { return Err(Trouble::NoFile) };
-        let config = self.configuration.reload()?;
+        if self.restarts.is_none() {
+            return Err(Trouble::NoFile);
+        }
+        let next = self.next(self.configuration.reload()?)?;
+        self.begin_anew(next);
+        Ok(())
+    }
+
+    /// With what to start anew, the address tried.
+    fn next(&self, config: Config) -> Result<Next, Trouble> {
         let address = config.http_listen;
         let elsewhere = (self.listen != Some(address)).then(|| TcpListener::bind(address)).transpose();
         let listener = elsewhere.map_err(|error| Trouble::Address { address, error })?;
-        // When it is full, one was asked for already.
-        let _ = restarts.try_send(Next { config, listener });
-        Ok(())
+        Ok(Next { config, listener })
     }
 
     /// Bytes of the registry's database on disk, as far as it can be looked at.

@@ -40,12 +40,12 @@ const RANKS: &[(&str, u32)] = &[
     ("port", 8),
     ("store", 8),
     ("log", 8),
-    ("upkeep", 8),
+    ("upkeep", 9),
     ("disk", 9),
-    ("mqtt", 9),
-    ("http", 9),
-    ("run", 10),
-    ("cli", 11),
+    ("mqtt", 10),
+    ("http", 10),
+    ("run", 11),
+    ("cli", 12),
 ];
 
 /// Pure: no clock, no async, no I/O, no serde.
@@ -119,6 +119,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tokio_serial", &["port"]),
     ("plugline_simulator", &["cli"]),
     ("toml", &["config"]),
+    ("argon2", &["upkeep::sealed"]),
+    ("chacha20poly1305", &["upkeep::sealed"]),
     ("toml_edit", &["config::edit"]),
     ("prometheus", &["http::metrics"]),
 ];

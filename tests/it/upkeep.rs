@@ -1,4 +1,4 @@
-//! The gateway's own affairs on the whole gateway: restart and configuration over HTTP.
+//! The gateway's own affairs on the whole gateway: restart, configuration, backup and restore over HTTP.
 
 use std::path::{Path, PathBuf};
 
@@ -192,5 +192,109 @@ async fn health_says_of_the_broker_and_of_a_line_what_is_so() {
     assert_eq!(away["parts"]["store"], true, "{away}");
     drop(taken);
     health("the port is free", &|health| health["parts"]["broker"] == true).await;
+    gateway.stop().await;
+}
+
+fn ids(devices: &Value) -> Vec<String> {
+    let list = devices["devices"].as_array().expect("devices");
+    list.iter().map(|device| device["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_backup_brings_registry_names_and_configuration_to_another_box() {
+    let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let port = folder.path().join("meter");
+    let line = line("attic", port.to_str().expect("text"), "");
+    let gateway = Box::start(folder.path(), &line).await;
+    let devices = ids(&gateway.get("/v1/devices").await);
+    assert_eq!(devices.len(), 3);
+    let named = json!({"name": "Samowar"});
+    let path = format!("/v1/devices/{}", devices[0]);
+    gateway.client.patch(&path, &named).await.expect("an answer").good().expect("renamed");
+    let identity = gateway.get("/v1/gateway").await;
+    let text =
+        gateway.post("/v1/backup", &json!({"passphrase": "correct horse"})).await.good().expect("a backup");
+    let text = text.as_str().expect("text").to_owned();
+    assert!(text.starts_with("plugline-backup 1\n") && !text.contains(&devices[0]), "{text}");
+    gateway.stop().await;
+
+    let gateway = Box::start(other.path(), "").await;
+    let before = gateway.get("/v1/gateway").await;
+    let configured = std::fs::read_to_string(&gateway.file).expect("text");
+    for (body, part) in [
+        (json!({"backup": text}), "passphrase; give it"),
+        (json!({"backup": text, "passphrase": "correct hors"}), "not the one"),
+        (json!({"backup": "registry", "passphrase": "x"}), "this is no backup"),
+        (json!({"backup": text[..text.len() / 2], "passphrase": "correct horse"}), "cut off"),
+        // Its state folder is the first box's.
+        (
+            json!({"backup": text, "passphrase": "correct horse", "configuration": true}),
+            "restore without configuration",
+        ),
+    ] {
+        let refused = gateway.post("/v1/restore", &body).await;
+        assert_eq!(refused.status, 422, "{}", refused.body);
+        assert!(refused.body["detail"].as_str().expect("words").contains(part), "{}", refused.body);
+    }
+    assert_eq!(gateway.get("/v1/gateway").await["started_at"], before["started_at"], "nothing has happened");
+    let body = json!({"backup": text, "passphrase": "correct horse"});
+    let told = gateway.post("/v1/restore", &body).await;
+    assert_eq!((told.status, &told.body["devices"]), (202, &json!(3)), "{}", told.body);
+    gateway.other_than(&before["started_at"]).await;
+    let after = gateway.get("/v1/gateway").await;
+    assert_eq!(after["id"], identity["id"]);
+    assert_ne!(after["feed"]["epoch"], identity["feed"]["epoch"]);
+    assert_ne!(after["feed"]["epoch"], before["feed"]["epoch"]);
+    assert_eq!(gateway.get(&path).await["name"], "Samowar");
+    assert_eq!(std::fs::read_to_string(&gateway.file).expect("text"), configured);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_backup_of_the_same_box_brings_its_configuration_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Box::start(folder.path(), "").await;
+    let first = std::fs::read_to_string(&gateway.file).expect("text");
+    let text = gateway.post("/v1/backup", &json!({})).await.good().expect("a backup");
+    let change = json!({"site": {"timezone": "Europe/Paris"}});
+    gateway.client.patch("/v1/config", &change).await.expect("an answer").good().expect("good");
+    let before = gateway.get("/v1/gateway").await;
+    let told = gateway.post("/v1/restore", &json!({"backup": text, "configuration": true})).await;
+    assert_eq!((told.status, &told.body["configuration"]), (202, &json!(true)), "{}", told.body);
+    gateway.other_than(&before["started_at"]).await;
+    assert_eq!(std::fs::read_to_string(&gateway.file).expect("text"), first);
+    let config = gateway.get("/v1/config").await;
+    assert_eq!(
+        (&config["restart_needed"], &config["values"]["site"]),
+        (&json!(false), &Value::Null),
+        "{config}"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopped_gateways_folder_is_restored_by_the_command_and_a_crash_between_its_files_is_made_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Box::start(folder.path(), "").await;
+    let text = gateway.post("/v1/backup", &json!({})).await.good().expect("a backup");
+    let identity = gateway.get("/v1/gateway").await["id"].clone();
+    let (file, state) = (gateway.file.clone(), folder.path().join("state"));
+    let backup = folder.path().join("box.backup");
+    std::fs::write(&backup, text.as_str().expect("text")).expect("written");
+    let first = std::fs::read_to_string(&file).expect("text");
+    gateway.stop().await;
+    std::fs::remove_dir_all(&state).expect("gone");
+    std::fs::write(&file, format!("{first}# changed since\n")).expect("written");
+    let arguments =
+        ["restore", backup.to_str().expect("text"), "--config", file.to_str().expect("text"), "--json"];
+    let done = crate::gateway::ended(&mut crate::gateway::plugline(&arguments)).await;
+    assert_eq!(done.code, Some(0), "{} {}", done.out, done.err);
+    let told: Value = serde_json::from_str(&done.out).expect("JSON");
+    assert_eq!((&told["configuration"], &told["restarting"]), (&json!(true), &json!(false)), "{told}");
+    // As if the power had gone before the configuration was in its place.
+    std::fs::write(&file, format!("{first}# changed since\n")).expect("written");
+    let gateway = Box::again(file.clone()).await;
+    assert_eq!(gateway.get("/v1/gateway").await["id"], identity);
+    assert_eq!(std::fs::read_to_string(&file).expect("text"), first);
     gateway.stop().await;
 }

@@ -402,6 +402,18 @@ fn upkeep() -> Named {
             ]),
         ),
         ("ConfigurationChange", map(json!({ "type": "object" }))),
+        ("BackupWish", body(&[("passphrase?", text())])),
+        ("Restore", body(&[("backup", text()), ("passphrase?", text()), ("configuration?", flag())])),
+        (
+            "Restoring",
+            object(&[
+                ("restarting", flag()),
+                ("gateway", text()),
+                ("made", text()),
+                ("devices", count()),
+                ("configuration", flag()),
+            ]),
+        ),
         ("Restarting", object(&[("restarting", flag())])),
         ("Log", object(&[("entries", list(of("LogLine"))), ("next", count())])),
         (

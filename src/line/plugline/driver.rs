@@ -251,6 +251,11 @@ impl Line for Plugline {
         self.urgent = true;
     }
 
+    fn resume(&mut self) {
+        self.network.iter_mut().for_each(|network| network.group.leap());
+        self.members.values_mut().for_each(|member| member.own.down.leap());
+    }
+
     fn canonical_address(&self, text: &str) -> Result<Arc<str>, BadAddress> {
         joining::parse_eui(text).map(|eui| spelled(eui).into())
     }

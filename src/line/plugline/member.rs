@@ -16,6 +16,9 @@ use crate::line::Profile;
 
 /// Counters are reserved this many ahead, so that a record is written seldom; so many are lost at a restart.
 pub(super) const RESERVE: u32 = 256;
+/// What a counter leaps ahead when an old record is taken back: more than a socket is sent in half a year of a frame a
+/// second, and still 256 times within its 32 bits.
+pub(super) const LEAP: u32 = 1 << 24;
 /// Minutes that may be missing and are remembered as told or not.
 const MINUTES: u64 = 64;
 
@@ -34,6 +37,11 @@ impl Reserved {
     /// From the ceiling of a record: everything below may have been used.
     pub(super) fn restored(ceiling: u32) -> Self {
         Self { used: ceiling, ceiling, durable: ceiling }
+    }
+
+    /// From here on far above: what was used since the record was made is not known.
+    pub(super) fn leap(&mut self) {
+        *self = Self::restored(self.ceiling.saturating_add(LEAP));
     }
 
     /// The next one; `None` until a higher ceiling is on disk.

@@ -67,10 +67,13 @@ pub(crate) struct Lab {
 
 /// Nothing is limited: what is tested here comes quicker than people.
 pub(crate) fn settings() -> Settings {
+    let mut upkeep = Upkeep::default();
+    upkeep.state = Some("/nowhere".into());
     Settings {
         limits: Figures::NONE,
         version: "1.2.3".into(),
         started_unix_ms: 1_795_000_000_000,
+        upkeep,
         ..Settings::default()
     }
 }
