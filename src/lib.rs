@@ -10,6 +10,7 @@
 //! | [`mod@line`] | the verbs of a line, and one folder per dialect |
 //! | [`hub`] | registry, commands, poll plan, energy ledger, events: one state machine |
 //! | [`site`] | the time zone of the house and its days |
+//! | [`frames`] | frames of every dialect as JSON |
 //! | [`json`], [`record`] | the nouns as JSON of the contracts, and as they are stored |
 //! | [`source`] | what readers of the feed and callers of commands need, as two traits |
 //! | [`config`] | the configuration, validated once |
@@ -29,6 +30,7 @@ pub mod config;
 pub mod device;
 pub mod disk;
 pub mod door;
+pub mod frames;
 pub mod http;
 pub mod hub;
 pub mod json;

@@ -20,6 +20,7 @@ pub mod recording;
 pub mod replay;
 mod serial;
 mod tcp;
+pub mod watch;
 
 /// First pause before a port is tried again; doubled up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_millis(200);
@@ -67,6 +68,8 @@ pub struct Outlet {
     pub events: mpsc::Sender<(LineIndex, PortEvent)>,
     /// And into which recording.
     pub tap: Option<recorder::Tap>,
+    /// Who looks.
+    pub watch: Option<watch::Watch>,
 }
 
 impl Outlet {
@@ -75,12 +78,18 @@ impl Outlet {
         if let Some(tap) = &self.tap {
             tap.told(&event);
         }
+        if let Some(watch) = &self.watch {
+            watch.told(&event);
+        }
         self.events.send((self.line, event)).await.is_ok()
     }
 
     fn wrote(&self, bytes: &[u8]) {
         if let Some(tap) = &self.tap {
             tap.wrote(bytes);
+        }
+        if let Some(watch) = &self.watch {
+            watch.wrote(bytes);
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::door::{self, Door, Past};
 use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
 use crate::port::recorder::{self, Written};
+use crate::port::watch::Watch;
 use crate::port::{Outlet, Port};
 use crate::upkeep::backup::Export;
 use crate::upkeep::{Configuration, Next, Upkeep};
@@ -197,13 +198,16 @@ async fn once(
         event_loop.begin(gap, &reports);
         (event_loop, door)
     };
-    let mut recordings = Vec::new();
+    let (mut recordings, mut watches) = (Vec::new(), Vec::new());
     for (index, (line, settings)) in config.lines.iter().zip(ports).enumerate() {
         let (tap, written) = record(line).unzip();
-        let outlet = Outlet { line: LineIndex(index), events: port_events.clone(), tap };
+        let watch = Watch::new(line.name.as_str(), line.dialect.name(), &line.port.to_string());
+        watches.push(watch.clone());
+        let outlet = Outlet { line: LineIndex(index), events: port_events.clone(), tap, watch: Some(watch) };
         event_loop.ports.push(Port::start(line.port.clone(), settings, outlet));
         recordings.extend(written);
     }
+    let web = http::Settings { watches: watches.into(), ..web };
     let (stop_edges, stopped) = watch::channel(false);
     let started_unix_ms = event_loop.clock.now().unix_ms;
     let url = web::url(&web, http);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::oneshot;
 
-use crate::cli::decode::Interpreter;
 use crate::cli::{ConfigFile, gateway};
 use crate::config::Config;
+use crate::frames::Interpreter;
 use crate::port::pcap::{self, Packet};
 use crate::port::recording::{Header, What};
 use crate::port::replay::Reader;

@@ -25,6 +25,7 @@ pub mod logs;
 pub mod manage;
 pub mod quality;
 pub mod replay;
+pub mod shell;
 pub mod simulate;
 pub mod sockets;
 pub mod sse;
@@ -104,6 +105,13 @@ enum Verb {
     Backup(backup::Backup),
     /// Such a file back, into the running gateway or the folder of a stopped one
     Restore(backup::Restore),
+    /// What a shell completes the command line with
+    Completions {
+        /// bash, elvish, fish, powershell, zsh
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, for `man -l -`
+    Man,
     /// Follow the feed
     Events {
         /// Start behind this cursor instead of now; `earliest` for all that is kept
@@ -187,6 +195,8 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 switch::run(&gateway.client()?, wanted, &[device], gateway.json, &mut out).await
             })
         }
+        Verb::Completions { shell } => shell::completions(shell, &mut out).map(|()| ExitCode::SUCCESS),
+        Verb::Man => shell::man(&mut out).map(|()| ExitCode::SUCCESS),
         Verb::Backup(arguments) => runtime()?.block_on(backup::make(&arguments, &mut out)),
         Verb::Restore(arguments) => runtime()?.block_on(backup::restore(&arguments, &mut out)),
         Verb::Join(arguments) => runtime()?.block_on(join::run(&arguments, &mut out)),

@@ -9,9 +9,10 @@ use anyhow::Context;
 use tokio::sync::oneshot;
 
 use crate::cli::demo::{StateFolder, quoted};
-use crate::cli::{ConfigFile, capture, decode, gateway};
+use crate::cli::{ConfigFile, capture, gateway};
 use crate::config::{self, AS_RECORDED, Config, LineConfig, Pace, Place, Shown};
 use crate::device::LineName;
+use crate::frames;
 use crate::port::recording::{Header, What};
 use crate::port::replay::Reader;
 use crate::run::Addresses;
@@ -104,7 +105,7 @@ fn survey(file: &Path) -> anyhow::Result<(Header, Shown)> {
     while let Some(entry) = reader.next() {
         let What::From(bytes) = entry?.what else { continue };
         if let (None, Some(header)) = (&decoder, reader.header()) {
-            decoder = decode::stream_of(&header.dialect);
+            decoder = frames::dialect(&header.dialect).map(|dialect| (dialect.stream)());
             header.dialect.clone_into(&mut dialect);
         }
         let Some(decoder) = &mut decoder else { continue };

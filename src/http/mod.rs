@@ -50,12 +50,14 @@ mod sse;
 mod stream;
 pub mod tls;
 mod tokens;
+mod watching;
 mod who;
 mod wish;
 
 pub use serve::serve;
 
 use crate::access::ticket::Key;
+use crate::port::watch::Watch;
 use crate::upkeep::Upkeep;
 use seen::Seen;
 use who::Caller;
@@ -100,6 +102,8 @@ pub struct Settings {
     pub grace: Duration,
     /// The gateway's own affairs.
     pub upkeep: Upkeep,
+    /// The lines that can be looked at.
+    pub watches: Arc<[Watch]>,
 }
 
 /// Connections held at once by default: ten times a busy house, at about 5 KB each.
@@ -125,6 +129,7 @@ impl Default for Settings {
             life: Duration::from_mins(10),
             grace: Duration::from_secs(3),
             upkeep: Upkeep::default(),
+            watches: Arc::default(),
         }
     }
 }

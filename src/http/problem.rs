@@ -117,6 +117,8 @@ kinds! {
         "The same key with the same body gives the same command again; a new wish needs a new key."
     NOT_SUPPORTED = "not-supported" 422 "The device cannot do that"
         "The device's `capabilities` say what it can."
+    TOO_MANY_WATCHERS = "too-many-watchers" 429 "Too many look at this line"
+        "Each live view and each capture is one. End one of them, or wait until one is over."
     QUEUE_FULL = "queue-full" 429 "Too many commands wait for this device"
         "Wait for their outcome, or cancel some. Retry-After says when it is worth trying again."
     RATE_LIMITED = "rate-limited" 429 "Too much at once"

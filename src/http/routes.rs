@@ -18,7 +18,7 @@ use super::problem::{self, Problem};
 use super::reply::ok;
 use super::{
     App, Root, SNAPSHOT, State, backup, commands, configuration, devices, energy, erase, events, groups,
-    health, joining, lines, log, manage, metrics, page, question, readings, session, tokens, who,
+    health, joining, lines, log, manage, metrics, page, question, readings, session, tokens, watching, who,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -51,6 +51,11 @@ const LOG: [Asked; 3] = [
     WAIT,
     Asked { name: "limit", form: Form::Number, about: "most lines of an answer" },
 ];
+const SECONDS: Asked =
+    Asked { name: "seconds", form: Form::Number, about: "so long, 1 … 600; a minute without it" };
+const LIVE: [Asked; 1] = [SECONDS];
+const CAPTURE: [Asked; 2] =
+    [SECONDS, Asked { name: "format", form: Form::Words(&["text", "pcap"]), about: "of the download" }];
 const READINGS: [Asked; 5] = [
     Asked { name: "from", form: Form::Time, about: "the first; a day ago without it" },
     Asked { name: "to", form: Form::Time, about: "up to here; now without it" },
@@ -203,6 +208,13 @@ fn lines<S: Source + Commands>() -> Vec<Row<S>> {
         get("/v1/lines/{line}/quality", READ, "how well one carries; ?hours=N", lines::quality::<S>)
             .asks(&[HOURS])
             .json(200, "Quality"),
+        get("/v1/lines/{line}/live", MANAGE, "its frames as they pass; ?seconds=N", watching::live::<S>)
+            .asks(&LIVE)
+            .gives(Gives::Other(200, "text/event-stream", "each frame as it passes")),
+        get("/v1/lines/{line}/capture", MANAGE, "a recording of its port", watching::capture::<S>)
+            .asks(&CAPTURE)
+            .gives(Gives::Other(200, "text/plain", "a recording"))
+            .gives(Gives::Other(200, "application/vnd.tcpdump.pcap", "for Wireshark")),
     ]
 }
 

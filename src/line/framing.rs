@@ -283,7 +283,7 @@ fn to_index(distance: u64) -> usize {
 }
 
 /// A stream of bytes turned into decoded frames; what `decode` and captures read.
-pub trait StreamDecoder {
+pub trait StreamDecoder: Send {
     /// Takes bytes, in any portions.
     fn push(&mut self, bytes: &[u8]);
     /// Nothing more will come.

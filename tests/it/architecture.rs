@@ -18,6 +18,7 @@ const RANKS: &[(&str, u32)] = &[
     ("record", 3),
     ("site", 3),
     ("source", 4),
+    ("frames", 4),
     ("mqtt::settings", 5),
     ("mqtt::tls", 5),
     ("mqtt::topics", 5),
@@ -70,6 +71,7 @@ const PURE: &[&str] = &[
 
 /// Pure but for encodings: no clock, no async, no I/O.
 const PURE_WITH_SERDE: &[&str] = &[
+    "frames",
     "json",
     "record",
     "mqtt::settings",

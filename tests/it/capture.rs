@@ -108,7 +108,7 @@ proptest! {
 fn replaying(file: &Path, pace: Pace) -> (Port, mpsc::Receiver<(LineIndex, PortEvent)>) {
     let (events, inbox) = mpsc::channel(4);
     let place = Place::Replay { file: file.to_owned(), pace };
-    (Port::start(place, SETTINGS, Outlet { line: LineIndex(0), events, tap: None }), inbox)
+    (Port::start(place, SETTINGS, Outlet { line: LineIndex(0), events, tap: None, watch: None }), inbox)
 }
 
 fn entry(at_ms: u64, what: What) -> Entry {

@@ -31,3 +31,4 @@ mod rig;
 mod switching;
 mod upkeep;
 mod vectors;
+mod watching;

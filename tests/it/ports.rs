@@ -25,7 +25,8 @@ impl Watched {
     fn start(place: &str) -> Self {
         let (events, inbox) = mpsc::channel(16);
         let place = Place::parse(place).expect("a place");
-        let port = Port::start(place, SETTINGS, Outlet { line: LineIndex(0), events, tap: None });
+        let port =
+            Port::start(place, SETTINGS, Outlet { line: LineIndex(0), events, tap: None, watch: None });
         Self { port, events: inbox }
     }
 

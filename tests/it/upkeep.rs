@@ -16,6 +16,7 @@ use crate::rig::{line, meters, within};
 /// A gateway with a configuration file.
 pub(crate) struct Box {
     pub(crate) client: Client,
+    url: String,
     pub(crate) file: PathBuf,
     stop: oneshot::Sender<()>,
     task: JoinHandle<anyhow::Result<()>>,
@@ -44,8 +45,13 @@ impl Box {
                 let _ = told.await;
             }));
         let addresses = within("the start", up).await.expect("it started");
-        let client = Client::new(&format!("http://{}", addresses.http)).expect("an address");
-        Self { client, file, stop, task }
+        let url = format!("http://{}", addresses.http);
+        let client = Client::new(&url).expect("an address");
+        Self { client, url, file, stop, task }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
