@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::configuration::beside;
+use super::configuration::{beside, note};
 use super::fields::{missing, object, only, wrong};
 use super::problem::{self, Problem};
 use super::reply::{Object, json as answer, read_json_up_to};
@@ -31,6 +31,7 @@ pub(super) async fn make<S: Source + Commands>(
     let name = format!("plugline-{gateway}-{}.backup", &made[..10]);
     let about = About { made, version: app.settings.version.to_string(), gateway };
     let text = app.settings.upkeep.backup(about, passphrase(body)?).await?;
+    note(&app.source, "backup").await;
     let mut response = ([(header::CACHE_CONTROL, "no-store")], text).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -72,6 +73,7 @@ pub(super) async fn restore<S: Source + Commands>(
         upkeep.restore(&state, &text, passphrase.as_deref(), configuration)
     })
     .await?;
+    note(&app.source, "restore").await;
     tracing::info!(gateway = told.gateway, made = told.made, "a backup is restored; starting anew");
     let view = Object::default()
         .with("restarting", true)

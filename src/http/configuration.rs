@@ -11,6 +11,7 @@ use super::fields::object;
 use super::problem::{self, Problem};
 use super::reply::{Object, json, ok, read_json};
 use super::{App, State};
+use crate::hub::{AccessRequest, Request};
 use crate::json as views;
 use crate::source::{Commands, Source};
 use crate::upkeep::{Configuration, Trouble, Upkeep};
@@ -35,6 +36,15 @@ impl From<Trouble> for Problem {
             }
             Trouble::Overridden { key, .. } => Self::new(&problem::OVERRIDDEN, detail).with("field", key),
         }
+    }
+}
+
+/// Writes down who did something to the box. What is done is done, also when that fails: the list says less then.
+pub(super) async fn note<S: Commands>(source: &S, action: &'static str) {
+    let noted =
+        source.request(Request::Access(AccessRequest::Note { action: action.into(), target: None })).await;
+    if let Err(refused) = noted {
+        tracing::warn!(action, "not in the list of changes: {refused}");
     }
 }
 
@@ -72,6 +82,7 @@ pub(super) async fn change<S: Source + Commands>(
     let changes = object(&body, "body")?.clone();
     let configuration = Arc::clone(&app.settings.upkeep.configuration);
     beside(move || configuration.change(&changes)).await?;
+    note(&app.source, "config.change").await;
     tracing::info!("the configuration was changed; it counts from the next start on");
     view(&app.settings.upkeep).await
 }
@@ -79,6 +90,7 @@ pub(super) async fn change<S: Source + Commands>(
 pub(super) async fn restart<S: Source + Commands>(State(app): State<App<S>>) -> Result<Response, Problem> {
     let upkeep = app.settings.upkeep.clone();
     beside(move || upkeep.restart()).await?;
+    note(&app.source, "restart").await;
     tracing::info!("a restart was asked for");
     Ok(json(StatusCode::ACCEPTED, views::text(&Object::default().with("restarting", true))))
 }
