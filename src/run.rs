@@ -21,9 +21,10 @@ use crate::disk::{self, Restored, Started};
 use crate::door::{self, Door, Past};
 use crate::hub::feed::Event;
 use crate::hub::{Hub, Kept, LineIndex};
+use crate::line::SerialSettings;
 use crate::port::recorder::{self, Written};
 use crate::port::watch::Watch;
-use crate::port::{Outlet, Port};
+use crate::port::{Outlet, Port, PortEvent};
 use crate::upkeep::backup::Export;
 use crate::upkeep::{Configuration, Next, Upkeep};
 use crate::{http, mqtt};
@@ -198,15 +199,7 @@ async fn once(
         event_loop.begin(gap, &reports);
         (event_loop, door)
     };
-    let (mut recordings, mut watches) = (Vec::new(), Vec::new());
-    for (index, (line, settings)) in config.lines.iter().zip(ports).enumerate() {
-        let (tap, written) = record(line).unzip();
-        let watch = Watch::new(line.name.as_str(), line.dialect.name(), &line.port.to_string());
-        watches.push(watch.clone());
-        let outlet = Outlet { line: LineIndex(index), events: port_events.clone(), tap, watch: Some(watch) };
-        event_loop.ports.push(Port::start(line.port.clone(), settings, outlet));
-        recordings.extend(written);
-    }
+    let (watches, recordings) = open_ports(config, ports, &mut event_loop, &port_events);
     let web = http::Settings { watches: watches.into(), ..web };
     let (stop_edges, stopped) = watch::channel(false);
     let started_unix_ms = event_loop.clock.now().unix_ms;
@@ -236,6 +229,25 @@ async fn once(
         let _ = tokio::time::timeout(STOP_MAX, written).await;
     }
     Ok(ended_by)
+}
+
+/// Opens the lines' ports. Gives who can look at them, and the recordings that are to be waited for.
+fn open_ports(
+    config: &Config,
+    settings: Vec<SerialSettings>,
+    event_loop: &mut EventLoop,
+    events: &mpsc::Sender<(LineIndex, PortEvent)>,
+) -> (Vec<Watch>, Vec<Written>) {
+    let (mut recordings, mut watches) = (Vec::new(), Vec::new());
+    for (index, (line, settings)) in config.lines.iter().zip(settings).enumerate() {
+        let (tap, written) = record(line).unzip();
+        let watch = Watch::new(line.name.as_str(), line.dialect.name(), &line.port.to_string());
+        watches.push(watch.clone());
+        let outlet = Outlet { line: LineIndex(index), events: events.clone(), tap, watch: Some(watch) };
+        event_loop.ports.push(Port::start(line.port.clone(), settings, outlet));
+        recordings.extend(written);
+    }
+    (watches, recordings)
 }
 
 /// Starts to record a line, if it is to be. A recording that cannot be made stops nothing else.

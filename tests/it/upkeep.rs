@@ -117,8 +117,10 @@ async fn a_restart_keeps_address_epoch_numbers_and_registry_and_ends_held_reques
     let change = json!({"site": {"timezone": "Europe/Paris"}});
     let changed = gateway.client.patch("/v1/config", &change).await.expect("an answer").good().expect("good");
     assert_eq!(changed["restart_needed"], true, "{changed}");
-    let audit = gateway.get("/v1/audit?limit=1").await;
-    assert_eq!(audit["entries"][0]["action"], "config.change", "{audit}");
+    within("the list of changes", async {
+        while gateway.get("/v1/audit?limit=1").await["entries"][0]["action"] != "config.change" {}
+    })
+    .await;
     gateway.restart().await;
     let held = within("the held request", held).await.expect("no panic");
     assert_eq!(held["events"], json!([]));
