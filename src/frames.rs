@@ -84,7 +84,6 @@ impl Interpreter {
     }
 
     /// What was written as a frame. What a modem is told need not be one.
-    #[must_use]
     pub fn one(&self, bytes: &[u8]) -> DecodedFrame {
         (self.dialect.one)(bytes)
     }

@@ -309,7 +309,8 @@ fn a_staged_backup_is_the_state_of_the_next_start_and_of_those_after_it() {
 fn a_restore_that_was_broken_off_anywhere_is_done_by_the_next_start() {
     let staged = crate::store::STAGED;
     // As a crash leaves the folder after each step.
-    let steps: [&dyn Fn(&Path, &Path); 7] = [
+    type Step<'a> = &'a dyn Fn(&Path, &Path);
+    let steps: [Step<'_>; 7] = [
         &|_, _| {},
         &|dir, aside| std::fs::rename(dir.join("log"), aside.join("log")).unwrap(),
         &|dir, _| std::fs::create_dir(dir.join("db.restoring")).unwrap(),

@@ -302,7 +302,7 @@ mod tests {
         let refused = read(&text.replace("gw_a", "gw_b")).expect_err("changed").to_string();
         assert!(refused.starts_with("line 9: the checksum of the text"), "{refused}");
         other[0] = 9;
-        let newer = seal(b"{}").iter().copied().collect::<Vec<u8>>();
+        let newer = seal(b"{}").to_vec();
         let with = framed(&sample().lines().replace(&value, &STANDARD.encode([&[9], &newer[1..]].concat())));
         assert!(read(&with).expect_err("its schema").to_string().starts_with("line 6: devices/dlt645_1"));
         let odd = framed(&format!("{}surprise x\n", sample().lines()));

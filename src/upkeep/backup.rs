@@ -137,6 +137,8 @@ impl Upkeep {
 
     pub(super) fn begin_anew(&self, next: Next) {
         // When it is full, a start was asked for already; what is staged is found by that one, too.
-        let _ = self.restarts.as_ref().map(|restarts| restarts.try_send(next));
+        if let Some(restarts) = &self.restarts {
+            let _ = restarts.try_send(next);
+        }
     }
 }
