@@ -379,6 +379,19 @@ async function theLineIsDrawn() {
   await quiet(page);
 }
 
+async function framesPass() {
+  const gateway = await house();
+  if (!await gateway.has('/v1/lines/dlt645/live?seconds=1')) return 'no live frames';
+  const page = await opened('events/live');
+  await page.getByRole('button', { name: 'Listen' }).click();
+  await page.locator('.frames').getByText('read_reply').first().waitFor();
+  await page.getByRole('searchbox').fill('no such frame');
+  await page.locator('.frames').waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await page.getByRole('button', { name: 'Listen' }).waitFor();
+  await quiet(page);
+}
+
 async function aBackupIsSaved() {
   const gateway = await house();
   if (!await gateway.has('/v1/backup')) return 'no backup';
@@ -434,5 +447,6 @@ export const scenes = [
   ['a group switches its members and tells of each', groupsShowEachMember],
   ['a token is shown once, rotated and removed', tokensAreShownOnce],
   ['the line is drawn: who hears whom, lost reports, a day of hours', theLineIsDrawn],
+  ['frames are shown as they pass', framesPass],
   ['a backup is saved, and a file that is none is refused with words', aBackupIsSaved],
 ];

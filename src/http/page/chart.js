@@ -84,24 +84,28 @@ const BAR = { width: 20, gap: 6, height: 120 };
 const weekday = new Intl.DateTimeFormat('en-GB', { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' });
 
 const DAYS_LEAST = 14;
-/** With days before the first one, so that a young house has thin bars too. */
-function padded(days) {
-  const all = [...days];
-  while (all.length < DAYS_LEAST) {
-    const before = new Date(`${all[0].date}T00:00:00Z`);
-    before.setUTCDate(before.getUTCDate() - 1);
-    all.unshift({ date: before.toISOString().slice(0, 10), none: true });
+const DAYS_MOST = 400; // what the gateway keeps
+/** Every day up to the last one told, at least so many: days of which nothing is known are left out by the gateway. */
+function padded(told, least) {
+  const known = new Map(told.map((one) => [one.date, one]));
+  const at = new Date(`${told.at(-1).date}T00:00:00Z`);
+  const all = [];
+  while (all.length < least || (known.size && all.length < DAYS_MOST)) {
+    const date = at.toISOString().slice(0, 10);
+    all.unshift(known.get(date) || { date, none: true });
+    known.delete(date);
+    at.setUTCDate(at.getUTCDate() - 1);
   }
   return all;
 }
 
 /** A bar for each day; the table behind it is for screen readers. */
 export function EnergyBars({ days: all }) {
-  const days = padded(innerWidth < 560 ? all.slice(-DAYS_LEAST) : all);
+  const days = padded(all, DAYS_LEAST).slice(innerWidth < 560 ? -DAYS_LEAST : 0);
   const most = Math.max(...days.map((one) => one.energy_kwh || 0), 0.001);
   const width = days.length * (BAR.width + BAR.gap);
   const name = (one) => weekday.format(new Date(`${one.date}T00:00:00Z`));
-  const words = (one) => `${name(one)}: ${one.none ? t.noReading : `${energy(one.energy_kwh || 0)} kWh`}${one.energy_export_kwh ? `, ${energy(one.energy_export_kwh)} kWh ${t.exported}` : ''}${one.partial ? `, ${t.partial}` : ''}`;
+  const words = (one) => `${name(one)}: ${one.none ? t.noReading : `${energy(one.energy_kwh || 0)} kWh`}${one.energy_export_kwh ? `, ${energy(one.energy_export_kwh)} kWh ${t.exported}` : ''}${one.partial ? `, ${t.partial}` : one.estimated ? `, ${t.estimated}` : ''}`;
   return html`<figure class="bars">
     <svg viewBox=${`0 0 ${width} ${BAR.height + 20}`} aria-hidden="true" preserveAspectRatio="xMinYMax meet">
       ${days.map((one, index) => {

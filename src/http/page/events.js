@@ -81,15 +81,18 @@ function Live() {
     }
     setOn(false);
   };
+  const [recording, setRecording] = useState(false);
   const record = async () => {
+    setRecording(true);
     try { await save(await request('GET', `v1/lines/${line}/capture?seconds=60`), `${line}.txt`); } catch (problem) { tell(problem.absent ? t.liveNone : problem.message, 'bad'); }
+    setRecording(false);
   };
   const shown = frames.filter((frame) => `${frame.kind} ${frame.hex} ${fieldText(frame.fields)}`.toLowerCase().includes(words.toLowerCase()));
   return html`<p class="lead">${t.liveHelp}</p><div class="tools">
       ${names.length > 1 && html`<${Choice} label=${t.joinLine} value=${line} onPick=${(one) => { stop.current?.abort(); setFrames([]); setLine(one); }} options=${names.map((one) => [one, one])} />`}
-      <label class="search"><${Icon} name="search" /><input type="search" aria-label=${t.filter} placeholder=${t.filter} value=${words} onInput=${(event) => setWords(event.target.value)} /></label>
+      <label class="search"><${Icon} name="search" /><input type="search" aria-label=${t.filterFrames} placeholder=${t.filterFrames} value=${words} onInput=${(event) => setWords(event.target.value)} /></label>
       ${on ? html`<button onClick=${() => stop.current.abort()}>${t.liveStop}</button><button aria-pressed=${String(held)} onClick=${() => setHeld(!held)}><${Icon} name=${held ? 'play' : 'pause'} />${held ? t.resume : t.pause}</button>` : html`<button class="primary" disabled=${!may('manage')} onClick=${listen}>${t.liveStart}</button>`}
-      <button disabled=${!may('manage')} onClick=${record}><${Icon} name="down" />${t.capture}</button></div>
+      <button disabled=${!may('manage') || recording} onClick=${record}>${recording ? html`<i class="spin" />` : html`<${Icon} name="down" />`}${recording ? t.capturing : t.capture}</button></div>
     ${told && html`<p class="hint" role="status">${told}</p>`}
     ${shown.length ? html`<ul class="panel list frames">${shown.map((frame) => html`<li key=${frame.key}><span class=${`way ${frame.way}`}>${frame.way === 'out' ? `→ ${t.frameOut}` : `← ${t.frameIn}`}</span><span class="grow"><b>${frame.kind}</b> <span class="hint">${fieldText(frame.fields)}</span><br /><code>${frame.hex}</code></span><time>${clockText(frame.t)}</time></li>`)}</ul>`
     : on && html`<p class="busy" role="status"><i class="spin" /> ${t.liveWait}</p>`}`;

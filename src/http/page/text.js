@@ -61,7 +61,7 @@ export const t = {
   powerNow: 'Power', chart: 'Power over time', range: 'Range', ranges: { 1: '1 h', 24: '24 h', 168: '7 days' },
   chartWords: (name, low, high, mean) => `Power of ${name}: lowest ${low}, highest ${high}, mean ${mean}`,
   noHistory: 'No power was measured in this time.', noHistoryYet: 'This gateway keeps no history.', noHistoryHelp: 'A newer version of Plugline does. Live figures are not affected.',
-  energyDays: 'Energy per day', energyToday: 'Today', energyMean: 'A day, on average', inZone: (zone) => `Days in ${zone}`, partial: 'not the whole day', noDays: 'No day is complete yet.',
+  energyDays: 'Energy per day', energyToday: 'Today', energyMean: 'A day, on average', inZone: (zone) => `Days in ${zone}`, partial: 'not the whole day', estimated: 'shared by time across midnight', noDays: 'No day is complete yet.',
   day: 'Day', energyUsed: 'Energy', exported: 'fed in',
   readings: 'Readings', power: 'Power', energyTotal: 'Energy, total', exportTotal: 'Fed in, total', voltage: 'Voltage', current: 'Current',
   frequency: 'Frequency', powerFactor: 'Power factor', temperature: 'Temperature', noReading: 'Nothing was measured yet.', measured: (when) => `measured ${when}`, readNow: 'Read now',
@@ -114,7 +114,7 @@ export const t = {
   // events
   eventsTitle: 'Events', feedTab: 'Events', liveTab: 'Messages on the line', tabs: 'What to show', pause: 'Pause', resume: 'Go on', paused: (n) => `Paused, ${many(n, 'new event')}`, kinds: { reading: 'readings', state: 'states', device: 'devices', command: 'commands', notification: 'notices', gateway: 'gateway' },
   anySocket: 'All sockets', ofSocket: 'Of', noEvents: 'Nothing has happened yet.', noEventsFit: 'No event fits.', raw: 'As JSON',
-  liveHelp: 'Every frame on the wire, as it passes. The gateway ends it after ten minutes.', liveStart: 'Listen', liveStop: 'Stop', liveNone: 'This gateway does not show frames.', liveWait: 'Listening', frameIn: 'in', frameOut: 'out', capture: 'Record a minute', liveEnded: 'The ten minutes are over.',
+  liveHelp: 'Every frame on the wire, as it passes. The gateway ends it after ten minutes.', liveStart: 'Listen', liveStop: 'Stop', liveNone: 'This gateway does not show frames.', liveWait: 'Listening', frameIn: 'in', frameOut: 'out', capture: 'Record a minute', capturing: 'Recording', filterFrames: 'Search messages', liveEnded: 'The ten minutes are over.',
   eventWords: (event, name) => {
     const d = event.data;
     switch (event.kind) {
