@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { browsersMissNothingWhenTheyAreCut } from './cuts.mjs';
 import { House, PATIENCE_MS, ROOT, axe, pageModule, proxy, qr, shot, visit } from './lab.mjs';
 
 const KETTLE = 'dlt645_000000004711';
@@ -449,4 +450,5 @@ export const scenes = [
   ['the line is drawn: who hears whom, lost reports, a day of hours', theLineIsDrawn],
   ['frames are shown as they pass', framesPass],
   ['a backup is saved, and a file that is none is refused with words', aBackupIsSaved],
+  ['a browser whose connection is cut at random bytes misses nothing and sees nothing twice', browsersMissNothingWhenTheyAreCut],
 ];
