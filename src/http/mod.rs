@@ -46,6 +46,7 @@ pub mod routes;
 mod seen;
 mod serve;
 mod session;
+mod slow;
 mod sse;
 mod stream;
 pub mod tls;
@@ -88,6 +89,8 @@ pub struct Settings {
     pub connections: usize,
     /// A request's head must be complete after this time, also on a kept connection.
     pub head_time: Duration,
+    /// A request's body must be there after this time; nobody types it by hand.
+    pub body_time: Duration,
     /// A write that makes no progress for this long closes the connection.
     pub stall: Duration,
     /// After the first event of a wait, others that belong to it get this long.
@@ -122,6 +125,7 @@ impl Default for Settings {
             ticket_key: Key::default(),
             connections: CONNECTIONS,
             head_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
             stall: Duration::from_secs(10),
             company: Duration::from_millis(20),
             silence: Duration::from_secs(15),

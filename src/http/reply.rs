@@ -1,8 +1,6 @@
 //! Small things that every answer needs: objects whose members keep their order, JSON answers, request bodies
 //! within their limits.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,14 +10,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::problem::{self, Problem};
+use super::slow::TooSlow;
 use crate::json;
 
 /// Largest request body that is taken.
 pub(super) const BODY_MAX: usize = 64 * 1024;
 /// What is read beyond the limit and thrown away, so that the sender hears the 413 and not a reset connection.
 const BODY_DRAIN: usize = 1024 * 1024;
-/// A body must be there after this time; nobody types it by hand.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A JSON object whose members stand in the order in which they were added.
 #[derive(Clone, Debug, Default)]
@@ -143,8 +140,7 @@ pub(super) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, 
 /// As [`read_json`].
 pub(super) async fn read_json_up_to(headers: &HeaderMap, body: Body, max: usize) -> Result<Value, Problem> {
     is_json(headers)?;
-    let late = |_| Problem::new(&problem::TIMED_OUT, format!("the body took longer than {BODY_TIME:?}"));
-    let bytes = tokio::time::timeout(BODY_TIME, read(headers, body, max)).await.map_err(late)??;
+    let bytes = read(headers, body, max).await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::new(&problem::BAD_JSON, error.to_string()))
 }
 
@@ -156,7 +152,7 @@ async fn read(headers: &HeaderMap, mut body: Body, max: usize) -> Result<Vec<u8>
     }
     let (mut bytes, mut seen) = (Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Problem::new(&problem::BAD_BODY, error.to_string()))?;
+        let frame = frame.map_err(|error| unreadable(&error))?;
         let data: Bytes = frame.into_data().unwrap_or_default();
         seen += data.len();
         if seen > max + BODY_DRAIN {
@@ -167,4 +163,11 @@ async fn read(headers: &HeaderMap, mut body: Body, max: usize) -> Result<Vec<u8>
         }
     }
     if seen > max { Err(too_big()) } else { Ok(bytes) }
+}
+
+fn unreadable(error: &axum::Error) -> Problem {
+    match TooSlow::within(error) {
+        Some(slow) => Problem::new(&problem::TIMED_OUT, slow.to_string()),
+        None => Problem::new(&problem::BAD_BODY, error.to_string()),
+    }
 }

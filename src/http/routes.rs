@@ -18,7 +18,8 @@ use super::problem::{self, Problem};
 use super::reply::ok;
 use super::{
     App, Root, SNAPSHOT, State, backup, commands, configuration, devices, energy, erase, events, groups,
-    health, joining, lines, log, manage, metrics, page, question, readings, session, tokens, watching, who,
+    health, joining, lines, log, manage, metrics, page, question, readings, session, slow, tokens, watching,
+    who,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -369,11 +370,13 @@ pub(super) fn router<S: Source + Commands>(root: Root<S>) -> Router {
         router.route(row.about.path, row.handler.route_layer(admit))
     });
     let limits = from_fn_with_state(Arc::clone(&root.limits), limit);
+    let in_time = from_fn_with_state(root.settings.body_time, slow::limit);
     // Outermost, so that what is counted is counted for its token.
     let identify = from_fn_with_state(root.clone(), who::identify::<S>);
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(in_time)
         .layer(limits)
         .layer(identify)
         .with_state(root)

@@ -250,15 +250,15 @@ pub(crate) async fn health(door: &Door, word: &str) -> String {
 }
 
 /// A program on the broker that remembers all it heard.
-struct Listener {
-    client: AsyncClient,
+pub(crate) struct Listener {
+    pub(crate) client: AsyncClient,
     heard: Arc<Mutex<Vec<Publish>>>,
     grown: Arc<tokio::sync::Notify>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Listener {
-    async fn on(port: u16, filter: &str) -> Self {
+    pub(crate) async fn on(port: u16, filter: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("listener-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut options = MqttOptions::new(id, "127.0.0.1", port);
@@ -288,24 +288,33 @@ impl Listener {
         Self { client, heard, grown, task }
     }
 
-    fn all(&self) -> Vec<(String, String)> {
+    pub(crate) fn all(&self) -> Vec<(String, String)> {
         self.heard.lock().expect("no panic").iter().map(plain).collect()
     }
 
-    /// Waits for the first message that fits.
-    async fn find(&self, fits: impl Fn(&Publish) -> bool) -> Publish {
+    /// How many messages were heard.
+    pub(crate) fn count(&self) -> usize {
+        self.heard.lock().expect("no panic").len()
+    }
+
+    /// Waits for the first message that fits, among those behind `from`.
+    pub(crate) async fn wait_for(&self, from: usize, fits: impl Fn(&Publish) -> bool) -> Option<Publish> {
         let looking = async {
             loop {
-                if let Some(found) = self.heard.lock().expect("no panic").iter().find(|p| fits(p)) {
+                if let Some(found) = self.heard.lock().expect("no panic").iter().skip(from).find(|p| fits(p))
+                {
                     return found.clone();
                 }
                 self.grown.notified().await;
             }
         };
-        match tokio::time::timeout(PATIENCE, looking).await {
-            Ok(found) => found,
-            Err(_) => panic!("never heard; heard {:#?}", self.all()),
-        }
+        tokio::time::timeout(PATIENCE, looking).await.ok()
+    }
+
+    /// Waits for the first message that fits.
+    async fn find(&self, fits: impl Fn(&Publish) -> bool) -> Publish {
+        let found = self.wait_for(0, fits).await;
+        found.unwrap_or_else(|| panic!("never heard; heard {:#?}", self.all()))
     }
 
     async fn hear(&self, topic: &str, payload: &str) -> Publish {
@@ -333,7 +342,7 @@ impl Drop for Listener {
     }
 }
 
-fn plain(publish: &Publish) -> (String, String) {
+pub(crate) fn plain(publish: &Publish) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&publish.topic), text(&publish.payload))
 }
@@ -1087,37 +1096,8 @@ async fn no_result_is_lost_however_often_the_wire_is_cut() {
 
 const SPEC: &str = include_str!("../../protocol-spec/mqtt.md");
 
-/// Topics and objects of the indented examples of the specification.
-fn examples() -> Vec<(&'static str, Value)> {
-    let mut topic = "";
-    let mut found = Vec::new();
-    for line in SPEC.lines().filter_map(|line| line.strip_prefix("    ")) {
-        match line.find('{') {
-            Some(at) => {
-                let (before, text) = line.split_at(at);
-                let value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-                let words = before.trim_matches(['→', '←', ' ']);
-                found.push((if words.is_empty() { topic } else { words }, value));
-            }
-            None => topic = line.trim(),
-        }
-    }
-    found
-}
-
 #[test]
-fn the_specification_shows_what_is_published() {
-    let told: Vec<Value> = examples()
-        .into_iter()
-        .filter(|(topic, _)| topic.ends_with("/reading"))
-        .map(|(_, value)| value)
-        .collect();
-    let mut reading = Reading::of(Quantity::Power, 41_700);
-    reading.set(Quantity::Energy, 260_000);
-    reading.set(Quantity::Voltage, 230_000);
-    let stamped = StampedReading { unix_ms: 1_795_000_000_000, reading };
-    let view = plugline::json::text(&plugline::json::ReadingView::from(stamped));
-    assert_eq!(told, [serde_json::from_str::<Value>(&view).expect("JSON")]);
+fn the_specification_names_every_topic_and_every_end_of_a_command() {
     for (_, word) in plugline::mqtt::topics::LEAVES {
         assert!(SPEC.contains(&format!("`device/{{id}}/{word}`")), "{word} is not in the table of topics");
     }

@@ -6,7 +6,7 @@ use plugline::http::{Settings, problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::lab::{Lab, Memory, PATIENCE, settings};
+use super::lab::{Lab, Memory, PATIENCE, Reply, settings};
 
 #[tokio::test]
 async fn the_end_comes_in_time_with_a_stream_a_held_poll_and_an_idle_connection_open() {
@@ -112,5 +112,37 @@ async fn a_head_request_answers_like_get_without_a_body() {
             (reply.status, reply.header("content-type"), reply.body.as_str()),
             (200, Some(accept), "")
         );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_408_after_its_time_however_busily_it_trickles() {
+    assert_eq!(Settings::default().body_time, Duration::from_secs(30));
+    let body_time = Duration::from_millis(100);
+    let lab = Lab::with(Settings { body_time, ..settings() }, 0, Memory::default()).await;
+    let head = "POST /v1/groups HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n\"";
+    for trickles in [false, true] {
+        let started = Instant::now();
+        let (mut reader, mut writer) = lab.connect().await.into_split();
+        writer.write_all(head.as_bytes()).await.expect("sent");
+        let sending = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(5));
+            loop {
+                tick.tick().await;
+                if trickles {
+                    // The server hangs up once it has answered.
+                    let _ = writer.write_all(b"a").await;
+                }
+            }
+        };
+        let mut answer = Vec::new();
+        tokio::select! {
+            read = timeout(PATIENCE, reader.read_to_end(&mut answer)) => { let _ = read.expect("an answer in time"); }
+            () = sending => unreachable!("it goes on for ever"),
+        }
+        assert!(started.elapsed() >= body_time, "{trickles}");
+        let problem = Reply::parse(&answer).problem();
+        assert_eq!((problem.0, problem.1.as_str()), (408, "timed-out"), "{trickles}");
     }
 }

@@ -11,18 +11,18 @@ use super::lab::{Lab, Reply};
 
 static DOCUMENT: OnceLock<Value> = OnceLock::new();
 
-/// The description, from the first server that is asked.
-async fn document(address: SocketAddr) -> &'static Value {
+/// The description, from the first server that is asked and gives it: one that is full does not.
+async fn document(address: SocketAddr) -> Option<&'static Value> {
     if let Some(document) = DOCUMENT.get() {
-        return document;
+        return Some(document);
     }
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.expect("sent");
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.expect("read");
-    let fetched = Reply::parse(&bytes).json();
-    DOCUMENT.get_or_init(|| fetched)
+    let reply = Reply::parse(&bytes);
+    (reply.status == 200).then(|| DOCUMENT.get_or_init(|| reply.json()))
 }
 
 /// What the description says of a path, if it knows it.
@@ -44,7 +44,7 @@ fn described<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
 pub(crate) async fn hold(address: SocketAddr, head: &str, reply: &Reply) {
     let mut words = head.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let document = document(address).await;
+    let Some(document) = document(address).await else { return };
     let Some(operation) = described(document, path).map(|path| &path[method.to_ascii_lowercase()]) else {
         return;
     };
