@@ -12,7 +12,9 @@ pub(crate) fn pattern(text: &str) -> Value {
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
-            '…' if !quoted && letters.peek() == Some(&'}') => plain.push_str("\"…\":0"),
+            '…' if !quoted && plain.trim_end().ends_with([',', '{']) && letters.peek() == Some(&'}') => {
+                plain.push_str("\"…\":0");
+            }
             '…' if !quoted => plain.push_str("\"…\""),
             letter => plain.push(letter),
         }
@@ -64,6 +66,7 @@ fn a_pattern_leaves_open_what_it_says_and_nothing_else() {
         |wanted: &str, got: &str| fits(&pattern(wanted), &serde_json::from_str(got).expect("JSON"), exactly);
     assert!(fits(r#"{"a":…,"b":"x…","c":[1,…]}"#, r#"{"a":{"d":1},"b":"xyz","c":[1,2,3]}"#));
     assert!(fits(r#"{"a":1,…}"#, r#"{"a":1,"b":2}"#) && fits(r#"{"a":"\"…"}"#, r#"{"a":"\"b"}"#));
+    assert!(fits(r#"{"a":…}"#, r#"{"a":[1]}"#) && !fits(r#"{"a":…}"#, r#"{"a":1,"b":2}"#));
     assert!(!fits(r#"{"a":1}"#, r#"{"a":1,"b":2}"#) && !fits(r#"{"a":1,…}"#, r#"{"b":2}"#));
     assert!(!fits(r#"{"b":"x…"}"#, r#"{"b":"y"}"#) && !fits("[1,…]", "[2,3]") && !fits("[1]", "[1,2]"));
 }
