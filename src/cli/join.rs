@@ -19,7 +19,7 @@ const LOOK_S: u64 = 20;
 /// What to let join.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Name of the line; needed only where devices can join several
+    /// Name of the line; needed only where devices can join several and no code tells
     line: Option<String>,
     /// How long, 1 … 600 s
     #[arg(long, default_value_t = 60)]

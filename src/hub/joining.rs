@@ -75,7 +75,7 @@ impl Hub {
         address: Option<&str>,
         now: Now,
     ) -> Accepted {
-        let index = self.lane_for_joining(line)?;
+        let index = self.lane_for_joining(line, address)?;
         let lane = &mut self.lanes[index.0];
         let joins = lane.line.joins();
         let address = match address {
@@ -128,19 +128,37 @@ impl Hub {
         Ok((None, Given::Nothing))
     }
 
-    fn lane_for_joining(&self, line: Option<&LineName>) -> Result<LineIndex, Refused> {
+    fn lane_for_joining(
+        &mut self,
+        line: Option<&LineName>,
+        code: Option<&str>,
+    ) -> Result<LineIndex, Refused> {
         if let Some(line) = line {
             return self.lane_called(line);
         }
         let able = |lane: &Lane| lane.line.joins() != Joins::default();
         let able: Vec<usize> = (0..self.lanes.len()).filter(|index| able(&self.lanes[*index])).collect();
-        match able[..] {
-            [only] => Ok(LineIndex(only)),
-            _ => {
-                let names: Vec<&str> = able.iter().map(|index| self.lanes[*index].name.as_str()).collect();
-                Err(Refused::WhichLine { known: names.join(", ") })
-            }
+        if let [only] = able[..] {
+            return Ok(LineIndex(only));
         }
+        let known: Vec<&str> = able.iter().map(|index| self.lanes[*index].name.as_str()).collect();
+        let which = Refused::WhichLine { known: known.join(", ") };
+        code.and_then(|code| self.lane_of_code(&able, code)).ok_or(which)
+    }
+
+    /// The line whose dialect has such codes, if no other line speaks it: a label tells where its device belongs.
+    fn lane_of_code(&mut self, able: &[usize], code: &str) -> Option<LineIndex> {
+        let dialects: Vec<&str> = able.iter().map(|index| self.lanes[*index].dialect).collect();
+        let alone = |index: &&usize| {
+            dialects.iter().filter(|dialect| **dialect == self.lanes[**index].dialect).count() == 1
+        };
+        let single: Vec<usize> = able.iter().filter(alone).copied().collect();
+        let mut fits = single.into_iter().filter(|index| {
+            let line = &mut self.lanes[*index].line;
+            line.joins().takes_code() && line.take_code(code).is_ok()
+        });
+        let first = fits.next()?;
+        fits.next().is_none().then_some(LineIndex(first))
     }
 
     fn end_joining(&mut self, line: LineIndex, reason: &'static str, now: Now) {

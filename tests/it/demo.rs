@@ -130,9 +130,12 @@ async fn plugline_sockets_join_by_themselves_and_one_more_by_its_printed_label()
     let spare = format!("plugline_{}", demo.label[5..21].to_lowercase());
     let devices = get(&format!("{}/v1/devices", demo.http)).await;
     assert!(!devices.to_string().contains(&spare));
+    let listed = devices["devices"].as_array().expect("a list");
+    let names: BTreeSet<&str> = listed.iter().filter_map(|device| device["name"].as_str()).collect();
+    assert_eq!(names.len(), listed.len(), "a name belongs to one device: {names:?}");
+    // Without the name of the line, as the demo prints it: the label tells.
     let join = Program::start(&mut plugline(&[
         "join",
-        "plugline",
         "--url",
         &demo.http,
         "--seconds",

@@ -1,6 +1,6 @@
 //! The simulated lines of the demo: started, described to the gateway, and written down so that totals do not fall.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -106,6 +106,9 @@ impl Scene {
         let port = |path: PathBuf| quoted(&path.display().to_string());
         let meters = self.meters.with(|bus| bus.meters().iter().map(meter).collect::<String>());
         let shelf = self.shelf.with(|plm| plm.devices().iter().map(device).collect::<String>());
+        let named = |line: &str| line.strip_prefix("name = ").map(str::to_owned);
+        let taken: BTreeSet<String> = meters.lines().chain(shelf.lines()).filter_map(named).collect();
+        let socket = |station: &Station| socket(station, &taken);
         let sockets = self.sockets.with(|house| ours(house).iter().map(socket).collect::<String>());
         format!(
             "[[line]]\ndialect = \"dlt645\"\nport = {}\nbaud = {BAUD}\n\
@@ -187,12 +190,13 @@ fn meter(meter: &Meter) -> String {
     format!("[[line.device]]\naddress = \"{}\"\nname = {}\n", meter.address(), quoted(meter.name()))
 }
 
-fn socket(station: &Station) -> String {
-    let mut text = String::new();
-    let written =
-        write!(text, "[[line.device]]\naddress = \"{}\"\nname = {}\n", station.eui(), quoted(station.name()));
-    debug_assert!(written.is_ok(), "writing to a string does not fail");
-    text
+/// A socket by what is plugged into it, with its number where something else is called so: a name belongs to one device.
+fn socket(station: &Station, taken: &BTreeSet<String>) -> String {
+    let mut name = quoted(station.name());
+    if taken.contains(&name) {
+        name = quoted(&format!("{} {}", station.name(), station.node()));
+    }
+    format!("[[line.device]]\naddress = \"{}\"\nname = {name}\n", station.eui())
 }
 
 /// Each outlet by its own name.
