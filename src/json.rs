@@ -141,6 +141,16 @@ pub fn choice(value: &Value) -> Option<Option<OptionValue>> {
     }
 }
 
+/// A whole number from zero. `30.0` is one, as it is for JSON Schema: some languages write no other numbers.
+#[must_use]
+pub fn whole(value: &Value) -> Option<u64> {
+    /// Up to here each whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = || value.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=EXACT).contains(float));
+    // It is whole and fits.
+    value.as_u64().or_else(|| float().map(|float| float as u64))
+}
+
 /// A line's joining window, open or closed.
 #[must_use]
 pub fn joining(line: &LineName, window: &JoiningWindow) -> Value {
@@ -409,6 +419,17 @@ mod tests {
         Identity {
             gateway: GatewayId::parse("gw_aaaaaaaaaa").expect("an id"),
             epoch: Epoch::parse("k3f9q2mz").expect("an epoch"),
+        }
+    }
+
+    #[test]
+    fn a_number_whose_fraction_is_zero_is_whole() {
+        assert_eq!(
+            [json!(30), json!(30.0), json!(3e1), json!(-0.0)].map(|n| whole(&n)),
+            [30, 30, 30, 0].map(Some)
+        );
+        for bad in [json!(30.5), json!(-1), json!(-1.0), json!(1e300), json!("30"), json!(null)] {
+            assert_eq!(whole(&bad), None, "{bad}");
         }
     }
 

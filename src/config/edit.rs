@@ -164,10 +164,12 @@ fn scalar(value: &Value) -> Option<toml_edit::Value> {
     Some(match value {
         Value::Bool(flag) => (*flag).into(),
         Value::String(text) => text.as_str().into(),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => whole.into(),
-            None => number.as_f64()?.into(),
-        },
+        Value::Number(number) => {
+            match number.as_i64().or_else(|| i64::try_from(crate::json::whole(value)?).ok()) {
+                Some(whole) => whole.into(),
+                None => number.as_f64()?.into(),
+            }
+        }
         Value::Array(items) => items.iter().map(scalar).collect::<Option<Array>>()?.into(),
         Value::Object(members) => {
             let mut inline = InlineTable::new();

@@ -57,7 +57,7 @@ fn opened<S: Commands>(source: &S, body: &Map<String, Value>) -> Result<Request,
     let seconds = match body.get("seconds") {
         None => JOINING_DEFAULT.as_secs(),
         Some(value) => {
-            let fits = value.as_u64().filter(|seconds| (1..=max).contains(seconds));
+            let fits = views::whole(value).filter(|seconds| (1..=max).contains(seconds));
             fits.ok_or_else(|| wrong("seconds", value, json!({ "min": 1, "max": max })))?
         }
     };

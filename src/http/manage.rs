@@ -45,7 +45,7 @@ fn added<S: Commands>(source: &S, body: &Map<String, Value>) -> Result<Request, 
         None | Some(Value::Null) => None,
         Some(value) => {
             let number =
-                value.as_u64().and_then(|number| u8::try_from(number).ok()).filter(|number| *number > 0);
+                views::whole(value).and_then(|number| u8::try_from(number).ok()).filter(|number| *number > 0);
             Some(number.ok_or_else(|| wrong("channel", value, json!({ "min": 1, "max": 255 })))?)
         }
     };

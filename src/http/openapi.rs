@@ -3,12 +3,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::problem::KINDS;
+use super::problem::{KINDS, Kind};
 use super::routes::{About, Need};
 
+mod forms;
 mod schemas;
 
-/// What may stand in a query.
+pub(super) use forms::Form;
+
+/// What may stand in a query, or in a header of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// Its name.
@@ -17,35 +20,28 @@ pub struct Asked {
     pub form: Form,
     /// One line.
     pub about: &'static str,
+    /// `query` or `header`.
+    place: &'static str,
+    required: bool,
 }
 
-/// Form of a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Any text.
-    Text,
-    /// A decimal number; clamped to its range, never refused for it.
-    Number,
-    /// `1` or `0`.
-    Flag,
-    /// Several texts, by repeating the parameter or by commas.
-    Texts,
-    /// A time, RFC 3339.
-    Time,
-    /// One of these words.
-    Words(&'static [&'static str]),
-}
+impl Asked {
+    /// A parameter of the query.
+    #[must_use]
+    pub const fn query(name: &'static str, form: Form, about: &'static str) -> Self {
+        Self { name, form, about, place: "query", required: false }
+    }
 
-impl Form {
-    fn schema(self) -> Value {
-        match self {
-            Self::Text => json!({ "type": "string" }),
-            Self::Number => json!({ "type": "integer" }),
-            Self::Flag => json!({ "enum": ["1", "0", "true", "false"] }),
-            Self::Texts => json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
-            Self::Time => json!({ "type": "string", "format": "date-time" }),
-            Self::Words(words) => json!({ "enum": words }),
-        }
+    /// A header.
+    #[must_use]
+    pub const fn header(name: &'static str, form: Form, about: &'static str) -> Self {
+        Self { name, form, about, place: "header", required: false }
+    }
+
+    /// It must be there.
+    #[must_use]
+    pub const fn required(self) -> Self {
+        Self { required: true, ..self }
     }
 }
 
@@ -87,7 +83,10 @@ pub(super) fn document(rows: impl IntoIterator<Item = About>, version: &str) -> 
         },
         // Relative to where this document is, so that it holds behind a proxy's prefix too.
         "servers": [{ "url": "." }],
+        "tags": TAGS.map(|(name, _, about)| json!({ "name": name, "description": about })),
         "paths": paths,
+        // What each kind of problem means: no keyword of OpenAPI has a place for that.
+        "x-problems": problems(),
         "components": {
             "schemas": schemas::all(),
             "responses": { "Problem": problem() },
@@ -142,18 +141,54 @@ fn id(about: &About) -> String {
     })
 }
 
-fn tag(path: &str) -> &str {
-    path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next()).unwrap_or("box")
+/// What operations are sorted by: name, the parts of paths that belong there, one line.
+const TAGS: [(&str, &[&str], &str); 9] = [
+    (
+        "devices",
+        &["gateway", "devices", "joining"],
+        "The registry: sockets and meters, and how they come to it.",
+    ),
+    ("groups", &["groups"], "Sockets that are commanded as one."),
+    ("commands", &["commands"], "Switching, reading, identifying: taken in at once, settled exactly once."),
+    (
+        "feed",
+        &["events", "snapshot"],
+        "What happens, as long-poll and as a stream, with a cursor that loses nothing.",
+    ),
+    ("readings", &["readings", "energy"], "What was measured, and what it comes to each day."),
+    ("lines", &["lines"], "The wiring: how well it carries, and what passes on it."),
+    ("upkeep", &["log", "config", "backup", "restore", "restart"], "Log, configuration, backup, restart."),
+    ("access", &["session", "tickets", "tokens", "audit"], "Who may do what, and who did."),
+    ("about", &[], "Health, metrics, and these descriptions."),
+];
+
+/// The last part of a path decides: the commands of a device are commands.
+fn tag(path: &str) -> &'static str {
+    let of_part = |part| TAGS.iter().find(|(_, parts, _)| parts.contains(&part)).map(|(name, ..)| *name);
+    path.rsplit('/').find_map(of_part).unwrap_or("about")
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| name.trim_start_matches('*')).map(|name| {
-        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| name.trim_start_matches('*')).map(move |name| {
+        let form = Form::of_path(path, name);
+        let mut parameter = json!({ "name": name, "in": "path", "required": true, "schema": form.schema() });
+        if let Some(example) = form.example() {
+            parameter["example"] = example.into();
+        }
+        parameter
     })
 }
 
 fn parameter(asked: &Asked) -> Value {
-    json!({ "name": asked.name, "in": "query", "description": asked.about, "schema": asked.form.schema() })
+    let mut parameter = json!({ "name": asked.name, "in": asked.place, "description": asked.about, "schema": asked.form.schema() });
+    if asked.required {
+        parameter["required"] = true.into();
+        if let Some(example) = asked.form.example() {
+            parameter["example"] = example.into();
+        }
+    }
+    parameter
 }
 
 fn answers(about: &About) -> Value {
@@ -173,6 +208,10 @@ fn answers(about: &About) -> Value {
                     answer["content"]["application/problem+json"] = json!({ "schema": reference("Problem") });
                 }
             }
+            // What a schema says of a stream, it says of each of its events.
+            Gives::Other(_, media @ "text/event-stream", what) => {
+                answer["content"][media] = json!({ "schema": { "description": what } });
+            }
             Gives::Other(_, media, what) => {
                 answer["content"][media] = json!({ "schema": { "type": "string", "description": what } });
             }
@@ -188,6 +227,11 @@ fn problem() -> Value {
         "description": format!("refused; `type` is /problems/ and one of {}", kinds.join(", ")),
         "content": { "application/problem+json": { "schema": reference("Problem") } },
     })
+}
+
+fn problems() -> Vec<Value> {
+    let told = |kind: &&Kind| json!({ "name": kind.name, "status": kind.status, "title": kind.title, "about": kind.about });
+    KINDS.iter().map(told).collect()
 }
 
 fn reference(schema: &str) -> Value {

@@ -5,7 +5,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::fields::{object, only, wrong};
 use super::limits::Asker;
@@ -41,7 +41,7 @@ fn query(body: &Map<String, Value>) -> Result<String, Problem> {
     for (field, value) in body {
         let text = match value {
             Value::String(text) if field == "after" => encoded(text),
-            Value::Number(number) if NUMBERS.contains(&&**field) => encoded(&number.to_string()),
+            Value::Number(number) if NUMBERS.contains(&&**field) => encoded(&decimal(number)),
             Value::Bool(flag) if FLAGS.contains(&&**field) => u8::from(*flag).to_string(),
             Value::Array(names) if LISTS.contains(&&**field) => list(field, names)?,
             other => return Err(wrong(field, other, allowed(field))),
@@ -49,6 +49,12 @@ fn query(body: &Map<String, Value>) -> Result<String, Problem> {
         pairs.push(format!("{field}={text}"));
     }
     Ok(pairs.join("&"))
+}
+
+/// As a query has it: `30.0` is a whole number too, whatever its size.
+fn decimal(number: &Number) -> String {
+    let whole = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0);
+    whole.map_or_else(|| number.to_string(), |float| format!("{float:.0}"))
 }
 
 fn allowed(field: &str) -> Value {

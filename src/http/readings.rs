@@ -71,7 +71,10 @@ pub(super) fn moment(query: Query<'_>, field: &'static str) -> Result<Option<i64
 }
 
 fn place(text: &str) -> Result<Place, BadParameter> {
-    let parsed = text.split_once('.').and_then(|(at, seq)| Some((at.parse().ok()?, seq.parse().ok()?)));
+    // A number may be written with a plus, but not by us.
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+    let parts = text.split_once('.').filter(|_| plain);
+    let parsed = parts.and_then(|(at, seq)| Some((at.parse().ok()?, seq.parse().ok()?)));
     let wanted = "the `cursor` of the page before";
     parsed.ok_or_else(|| BadParameter { field: "cursor", got: text.to_owned(), wanted })
 }

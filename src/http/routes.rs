@@ -39,39 +39,48 @@ const SWITCH: Need = Need::Scope(Scope::Switch);
 const MANAGE: Need = Need::Scope(Scope::Manage);
 const ADMIN: Need = Need::Scope(Scope::Admin);
 
-const WAIT: Asked =
-    Asked { name: "wait", form: Form::Number, about: "hold the request so many seconds at most, 0 … 50" };
-const LINE: Asked = Asked { name: "line", form: Form::Text, about: "of this line only" };
-const STRICT: Asked = Asked { name: "strict", form: Form::Flag, about: "degraded is 503" };
-const DAYS: Asked = Asked { name: "days", form: Form::Number, about: "so many days up to today, 1 … 400" };
-const AUDIT: Asked = Asked { name: "limit", form: Form::Number, about: "most entries, 1 … 1000" };
-const BEFORE: Asked = Asked { name: "before", form: Form::Time, about: "those measured before" };
-const HOURS: Asked = Asked { name: "hours", form: Form::Number, about: "over so many hours, 1 … 24" };
+const WAIT: Asked = Asked::query("wait", Form::Number, "hold the request so many seconds at most, 0 … 50");
+const PREFER: Asked = Asked::header("Prefer", Form::Text, "`wait=25`, where the query has no `wait`");
+const KNOWN: Asked =
+    Asked::header("If-None-Match", Form::Text, "the `ETag` that is known: 304 while it stands");
+const KEY: Asked = Asked::header(
+    "Idempotency-Key",
+    Form::Key,
+    "the same key and body give the same command again, for a day",
+);
+const LAST: Asked = Asked::header("Last-Event-ID", Form::Last, "wins over `after`; browsers send it");
+const LINE: Asked = Asked::query("line", Form::Line, "of this line only");
+const STRICT: Asked = Asked::query("strict", Form::Flag, "degraded is 503");
+const DAYS: Asked = Asked::query("days", Form::Number, "so many days up to today, 1 … 400");
+const AUDIT: Asked = Asked::query("limit", Form::Number, "most entries, 1 … 1000");
+const BEFORE: Asked = Asked::query("before", Form::Time, "those measured before").required();
+const HOURS: Asked = Asked::query("hours", Form::Number, "over so many hours, 1 … 24");
 const LOG: [Asked; 3] = [
-    Asked { name: "after", form: Form::Number, about: "behind this line, `next` of the answer before" },
+    Asked::query("after", Form::Number, "behind this line, `next` of the answer before"),
     WAIT,
-    Asked { name: "limit", form: Form::Number, about: "most lines of an answer" },
+    Asked::query("limit", Form::Number, "most lines of an answer"),
 ];
-const SECONDS: Asked =
-    Asked { name: "seconds", form: Form::Number, about: "so long, 1 … 600; a minute without it" };
+const SECONDS: Asked = Asked::query("seconds", Form::Number, "so long, 1 … 600; a minute without it");
 const LIVE: [Asked; 1] = [SECONDS];
 const CAPTURE: [Asked; 2] =
-    [SECONDS, Asked { name: "format", form: Form::Words(&["text", "pcap"]), about: "of the download" }];
+    [SECONDS, Asked::query("format", Form::Words(&["text", "pcap"]), "of the download")];
 const READINGS: [Asked; 5] = [
-    Asked { name: "from", form: Form::Time, about: "the first; a day ago without it" },
-    Asked { name: "to", form: Form::Time, about: "up to here; now without it" },
-    Asked { name: "step_s", form: Form::Number, about: "one row for so many seconds" },
-    Asked { name: "cursor", form: Form::Text, about: "of the page before" },
-    Asked { name: "format", form: Form::Words(&["json", "csv"]), about: "wins over Accept" },
+    Asked::query("from", Form::Time, "the first; a day ago without it"),
+    Asked::query("to", Form::Time, "up to here; now without it"),
+    Asked::query("step_s", Form::Number, "one row for so many seconds"),
+    Asked::query("cursor", Form::Place, "of the page before"),
+    Asked::query("format", Form::Words(&["json", "csv"]), "wins over Accept"),
 ];
-const EVENTS: [Asked; 7] = [
-    Asked { name: "after", form: Form::Text, about: "a cursor, `earliest` or `now`" },
+const EVENTS: [Asked; 9] = [
+    Asked::query("after", Form::Start, "a cursor, `earliest` or `now`"),
     WAIT,
-    Asked { name: "limit", form: Form::Number, about: "most events of an answer, 1 … 1000" },
-    Asked { name: "device", form: Form::Texts, about: "ids of devices" },
-    Asked { name: "kind", form: Form::Texts, about: "kinds of events" },
-    Asked { name: "strict", form: Form::Flag, about: "a stream's unusable cursor is 410" },
-    Asked { name: "snapshot", form: Form::Flag, about: "a stream begins with the snapshot" },
+    Asked::query("limit", Form::Number, "most events of an answer, 1 … 1000"),
+    Asked::query("device", Form::Names, "ids of devices"),
+    Asked::query("kind", Form::Names, "kinds of events"),
+    Asked::query("strict", Form::Flag, "a stream's unusable cursor is 410"),
+    Asked::query("snapshot", Form::Flag, "a stream begins with the snapshot"),
+    PREFER,
+    LAST,
 ];
 
 /// What is told of a route.
@@ -244,7 +253,7 @@ fn switching<S: Source + Commands>() -> Vec<Row<S>> {
     vec![
         post("/v1/devices/{id}/commands", SWITCH, "command it", commands::create::<S>)
             .takes("NewCommand", r#"{"command":"switch","args":{"on":true}}"#)
-            .asks(&[WAIT])
+            .asks(&[WAIT, PREFER, KEY])
             .json(202, "Command")
             .json(200, "Command"),
         get(
@@ -253,7 +262,7 @@ fn switching<S: Source + Commands>() -> Vec<Row<S>> {
             "a command and its outcome; ?wait=S waits for it",
             commands::show::<S>,
         )
-        .asks(&[WAIT])
+        .asks(&[WAIT, PREFER, KNOWN])
         .json(200, "Command")
         .gives(Gives::Nothing(304)),
         delete("/v1/commands/{id}", SWITCH, "take a queued command back", commands::cancel::<S>)
@@ -281,6 +290,7 @@ fn feed<S: Source + Commands>() -> Vec<Row<S>> {
             .json(200, "Events")
             .gives(Gives::Other(200, "text/event-stream", "hello, then each event as id, event and data")),
         get(SNAPSHOT, READ, "everything as it is now, and the cursor to go on from", devices::snapshot::<S>)
+            .asks(&[KNOWN])
             .json(200, "Snapshot")
             .gives(Gives::Nothing(304)),
     ]
@@ -439,8 +449,16 @@ mod tests {
 
     #[test]
     fn only_what_tells_strangers_nothing_needs_nothing_and_no_change_is_made_with_a_scope_to_read() {
-        let open =
-            ["/livez", "/healthz", "/problems/{name}", "/openapi.json", "/", "/ui/{*file}", "/v1/session"];
+        let open = [
+            "/livez",
+            "/healthz",
+            "/problems/{name}",
+            "/openapi.json",
+            "/docs",
+            "/",
+            "/ui/{*file}",
+            "/v1/session",
+        ];
         for About { method, path, need, .. } in rows::<Door>().into_iter().map(|row| row.about) {
             assert_eq!(need == Need::Nothing, open.contains(&path), "{method} {path}");
             // A question in a body, and leave to read for a quarter of an hour, change nothing.

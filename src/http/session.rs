@@ -23,7 +23,7 @@ use crate::json as views;
 use crate::source::{Access, Commands, Source};
 
 /// Longest path that a ticket is given for.
-const PATH_MAX: usize = 256;
+pub(super) const PATH_MAX: usize = 256;
 
 pub(super) async fn show(Extension(caller): Extension<Caller>) -> Response {
     let open = match &caller {

@@ -29,7 +29,7 @@ const AUDIT_DEFAULT: u64 = 100;
 const DEVICES_MAX: usize = 256;
 
 /// Longest life of a token that ends: ten years.
-const LIVES_MAX_S: u64 = 10 * 365 * 86_400;
+pub(super) const LIVES_MAX_S: u64 = 10 * 365 * 86_400;
 
 pub(super) async fn list<S: Source + Commands>(State(app): State<App<S>>) -> Response {
     let tokens = app.source.book(|book| book.tokens().cloned().collect::<Vec<_>>());
@@ -124,7 +124,7 @@ fn reach<S: Commands>(source: &S, body: &Map<String, Value>, scope: Scope) -> Re
 
 fn lives(body: &Map<String, Value>) -> Result<Option<Duration>, Problem> {
     let Some(value) = body.get("expires_in_s").filter(|value| !value.is_null()) else { return Ok(None) };
-    let fits = value.as_u64().filter(|seconds| (1..=LIVES_MAX_S).contains(seconds));
+    let fits = views::whole(value).filter(|seconds| (1..=LIVES_MAX_S).contains(seconds));
     let seconds =
         fits.ok_or_else(|| wrong("expires_in_s", value, json!({ "min": 1, "max": LIVES_MAX_S })))?;
     Ok(Some(Duration::from_secs(seconds)))

@@ -9,11 +9,12 @@ use super::fields::{missing, object, only, wrong};
 use super::problem::Problem;
 use crate::hub::Wish;
 use crate::hub::command::{Action, IDENTIFY_DEFAULT_S, IDENTIFY_MAX_S};
+use crate::json::whole;
 
 /// How long a command may wait to be sent unless told otherwise.
 const TTL_DEFAULT_S: u64 = 30;
 /// Longest wait to be sent: a day.
-const TTL_MAX_S: u64 = 86_400;
+pub(super) const TTL_MAX_S: u64 = 86_400;
 const COMMANDS: [&str; 4] = ["switch", "toggle", "read", "identify"];
 
 /// What is wanted and how long it may wait.
@@ -56,7 +57,7 @@ fn identify(args: &Map<String, Value>) -> Result<u16, Problem> {
 }
 
 fn number(field: &str, value: &Value, max: u64) -> Result<u64, Problem> {
-    let fits = value.as_u64().filter(|number| (1..=max).contains(number));
+    let fits = whole(value).filter(|number| (1..=max).contains(number));
     fits.ok_or_else(|| wrong(field, value, range(max)))
 }
 

@@ -212,7 +212,7 @@ pub(super) fn number(
     range: RangeInclusive<u32>,
 ) -> Result<Option<u32>, Problem> {
     let Some(value) = fields.get(field) else { return Ok(None) };
-    let fits = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
+    let fits = json::whole(value).and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
     let want = || format!("a whole number, {} … {}", range.start(), range.end());
     fits.map(Some).ok_or_else(|| wrong(fields, field, &want()))
 }

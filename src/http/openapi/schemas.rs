@@ -3,9 +3,18 @@
 
 use serde_json::{Map, Value, json};
 
+use super::forms::{
+    clamped, command, count, cursor, device, flag, line, name, number, one_of, secret, start, text, time,
+    token, within,
+};
 use crate::access::Scope;
 use crate::device::{QUANTITIES, QuantityRow};
-use crate::hub::command::STATES;
+use crate::http::session::PATH_MAX;
+use crate::http::tokens::LIVES_MAX_S;
+use crate::http::wish::TTL_MAX_S;
+use crate::hub::command::{IDENTIFY_MAX_S, STATES};
+use crate::hub::groups::MEMBERS_MAX;
+use crate::hub::joining::JOINING_MAX;
 
 /// Members of an object; a name that ends in `?` may be absent.
 type Members<'a> = &'a [(&'a str, Value)];
@@ -41,6 +50,12 @@ fn body(members: Members<'_>) -> Value {
     schema
 }
 
+/// At least one member.
+fn some(mut object: Value) -> Value {
+    object["minProperties"] = 1.into();
+    object
+}
+
 fn of(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
@@ -63,38 +78,6 @@ fn or_null(mut schema: Value) -> Value {
     }
 }
 
-fn text() -> Value {
-    json!({ "type": "string" })
-}
-
-fn name() -> Value {
-    json!({ "type": "string", "minLength": 1, "maxLength": 64 })
-}
-
-fn flag() -> Value {
-    json!({ "type": "boolean" })
-}
-
-fn number() -> Value {
-    json!({ "type": "number" })
-}
-
-fn count() -> Value {
-    json!({ "type": "integer", "minimum": 0 })
-}
-
-fn time() -> Value {
-    json!({ "type": "string", "format": "date-time" })
-}
-
-fn cursor() -> Value {
-    json!({ "type": "string", "pattern": "^[a-z0-9]{8}\\.(0|[1-9][0-9]*)$" })
-}
-
-fn one_of(words: &[&str]) -> Value {
-    json!({ "enum": words })
-}
-
 fn reading() -> Value {
     let of_row = |row: &QuantityRow| (row.json_name.to_owned(), json!({ "type": "number" }));
     let mut properties: Map<String, Value> = QUANTITIES.iter().map(of_row).collect();
@@ -110,7 +93,7 @@ fn registry() -> Named {
         (
             "Device",
             object(&[
-                ("id", json!({ "type": "string", "pattern": "^[a-z0-9_]{1,48}$" })),
+                ("id", device()),
                 ("name", name()),
                 ("line?", text()),
                 ("dialect", text()),
@@ -134,20 +117,23 @@ fn registry() -> Named {
 
 /// What changes the registry, and what comes of it.
 fn changes() -> Named {
-    let members = json!({ "type": "array", "items": { "type": "string" }, "maxItems": 256 });
+    let members = json!({ "type": "array", "items": device(), "maxItems": MEMBERS_MAX, "uniqueItems": true });
     vec![
         (
             "NewDevice",
             body(&[
-                ("line", text()),
+                ("line", line()),
                 ("address", text()),
-                ("channel?", json!({ "type": "integer", "minimum": 1, "maximum": 255 })),
+                ("channel?", or_null(within(1, 255))),
                 ("name?", name()),
             ]),
         ),
         (
             "DeviceChange",
-            body(&[("name?", name()), ("options?", map(json!({ "type": ["boolean", "string", "null"] })))]),
+            some(body(&[
+                ("name?", name()),
+                ("options?", map(json!({ "type": ["boolean", "string", "null"] }))),
+            ])),
         ),
         ("Replacement", body(&[("address", text())])),
         (
@@ -165,15 +151,11 @@ fn changes() -> Named {
         ("Joinings", object(&[("joining", list(of("Joining")))])),
         (
             "NewJoining",
-            body(&[
-                ("line?", text()),
-                ("seconds?", json!({ "type": "integer", "minimum": 1, "maximum": 600 })),
-                ("code?", text()),
-            ]),
+            body(&[("line?", line()), ("seconds?", within(1, JOINING_MAX.as_secs())), ("code?", text())]),
         ),
         ("Groups", object(&[("groups", list(of("Device")))])),
         ("NewGroup", body(&[("name", name()), ("members", members.clone())])),
-        ("GroupChange", body(&[("name?", name()), ("members?", members)])),
+        ("GroupChange", some(body(&[("name?", name()), ("members?", members)]))),
         ("Trouble", object(&[("code", text()), ("detail", text())])),
     ]
 }
@@ -184,7 +166,7 @@ fn switching() -> Named {
         (
             "Command",
             object(&[
-                ("id", json!({ "type": "string", "pattern": "^cmd_[0-9a-z]{26}$" })),
+                ("id", command()),
                 ("device", text()),
                 ("command", one_of(&["switch", "read", "identify"])),
                 ("args", json!({ "type": "object" })),
@@ -215,19 +197,19 @@ fn switching() -> Named {
         ),
         (
             "NewCommand",
-            body(&[
-                ("command", one_of(&["switch", "toggle", "read", "identify"])),
-                (
-                    "args?",
-                    body(&[
-                        ("on?", flag()),
-                        ("seconds?", json!({ "type": "integer", "minimum": 1, "maximum": 30 })),
-                    ]),
-                ),
-                ("ttl_s?", json!({ "type": "integer", "minimum": 1, "maximum": 86_400 })),
-            ]),
+            json!({ "oneOf": [
+                wish(&["switch"], &[("args", body(&[("on", flag())]))]),
+                wish(&["toggle", "read"], &[("args?", body(&[]))]),
+                wish(&["identify"], &[("args?", body(&[("seconds?", within(1, IDENTIFY_MAX_S.into()))]))]),
+            ] }),
         ),
     ]
+}
+
+/// The body of a command.
+fn wish(commands: &[&str], args: Members<'_>) -> Value {
+    let ttl_s = ("ttl_s?", within(1, TTL_MAX_S));
+    body(&[&[("command", one_of(commands))], args, &[ttl_s]].concat())
 }
 
 fn feed() -> Named {
@@ -240,16 +222,17 @@ fn feed() -> Named {
             "late": flag(), "estimated": flag(), "t_estimated": flag(),
         },
     });
-    let seconds = |max: u32| json!({ "type": "integer", "minimum": 0, "maximum": max });
+    let names =
+        json!({ "type": "array", "items": { "type": "string", "pattern": "^[^,]+$" }, "minItems": 1 });
     vec![
         (
             "EventsQuestion",
             body(&[
-                ("after?", text()),
-                ("wait?", seconds(50)),
-                ("limit?", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })),
-                ("device?", json!({ "type": "array", "items": name(), "minItems": 1 })),
-                ("kind?", json!({ "type": "array", "items": name(), "minItems": 1 })),
+                ("after?", start()),
+                ("wait?", clamped()),
+                ("limit?", clamped()),
+                ("device?", names.clone()),
+                ("kind?", names),
                 ("strict?", flag()),
                 ("snapshot?", flag()),
             ]),
@@ -282,10 +265,10 @@ fn feed() -> Named {
 /// Who asks, and what for.
 fn access() -> Named {
     let scope = one_of(&Scope::ALL.map(Scope::name));
-    let ids = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 256 });
+    let ids = json!({ "type": "array", "items": device(), "minItems": 1, "maxItems": 256 });
     let holder = object(&[("id", text()), ("name", text())]);
     let token = [
-        ("id", json!({ "type": "string", "pattern": "^tok_[a-z0-9]{10}$" })),
+        ("id", token()),
         ("name", name()),
         ("scopes", list(scope.clone())),
         ("devices", or_null(list(text()))),
@@ -295,7 +278,8 @@ fn access() -> Named {
         ("last_used_at", or_null(time())),
         ("retires_at?", time()),
     ];
-    let secret = ("token", json!({ "type": "string", "pattern": "^plg[ua]_[0-9A-Za-z]{36}$" }));
+    let told = ("token", secret());
+    let path = json!({ "type": "string", "pattern": r##"^/[!"$->@-~]*$"##, "maxLength": PATH_MAX });
     let session = [
         ("open", flag()),
         ("scopes", list(scope.clone())),
@@ -307,7 +291,7 @@ fn access() -> Named {
         ("name", name()),
         ("scope", scope),
         ("devices?", or_null(ids)),
-        ("expires_in_s?", json!({ "type": ["integer", "null"], "minimum": 1 })),
+        ("expires_in_s?", or_null(within(1, LIVES_MAX_S))),
     ];
     let entry = [
         ("t", time()),
@@ -319,13 +303,13 @@ fn access() -> Named {
     ];
     vec![
         ("Session", object(&session)),
-        ("SignIn", body(&[("token", text())])),
-        ("NewTicket", body(&[("path", text())])),
+        ("SignIn", body(&[("token", secret())])),
+        ("NewTicket", body(&[("path", path)])),
         ("Ticket", object(&[("ticket", text()), ("path", text()), ("expires_at", time())])),
         ("Token", object(&token)),
         ("Tokens", object(&[("tokens", list(of("Token")))])),
         ("NewToken", body(&new)),
-        ("MadeToken", object(&[&token[..], &[secret]].concat())),
+        ("MadeToken", object(&[&token[..], &[told]].concat())),
         ("AuditEntry", object(&entry)),
         ("Audit", object(&[("entries", list(of("AuditEntry")))])),
     ]
@@ -391,6 +375,7 @@ fn about() -> Named {
 
 /// The box: its configuration, its log.
 fn upkeep() -> Named {
+    let passphrase = json!({ "type": "string", "minLength": 1 });
     vec![
         (
             "Configuration",
@@ -401,9 +386,15 @@ fn upkeep() -> Named {
                 ("restart_needed", flag()),
             ]),
         ),
-        ("ConfigurationChange", map(json!({ "type": "object" }))),
-        ("BackupWish", body(&[("passphrase?", text())])),
-        ("Restore", body(&[("backup", text()), ("passphrase?", text()), ("configuration?", flag())])),
+        (
+            "ConfigurationChange",
+            body(
+                &["http?", "mqtt?", "line?", "store?", "site?"]
+                    .map(|part| (part, json!({ "type": "object" }))),
+            ),
+        ),
+        ("BackupWish", body(&[("passphrase?", passphrase.clone())])),
+        ("Restore", body(&[("backup", text()), ("passphrase?", passphrase), ("configuration?", flag())])),
         (
             "Restoring",
             object(&[

@@ -195,7 +195,7 @@ async fn exchange(address: SocketAddr, head: String, body: String) -> Reply {
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes));
     read.await.expect("an answer in time").expect("read");
     let reply = Reply::parse(&bytes);
-    description::hold(address, &head, &reply).await;
+    description::hold(address, &head, &body, &reply).await;
     reply
 }
 
