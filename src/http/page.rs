@@ -22,6 +22,7 @@ struct File {
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
 const INDEX: &str = "index.html";
+const DOCS: &str = "docs.html";
 
 /// Everything comes from the gateway itself, nothing runs that is not a file of it, and nobody frames it.
 const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; \
@@ -32,9 +33,18 @@ pub(super) fn wanted(headers: &HeaderMap) -> bool {
     texts(headers, header::ACCEPT).any(|accept| accept.contains("text/html"))
 }
 
+/// The API for people.
+pub(super) async fn docs(headers: HeaderMap) -> Response {
+    named(DOCS, &headers)
+}
+
 /// The page itself.
 pub(super) fn index(headers: &HeaderMap) -> Response {
-    find(INDEX).map_or_else(|| StatusCode::NOT_FOUND.into_response(), |file| answer(file, headers))
+    named(INDEX, headers)
+}
+
+fn named(name: &str, headers: &HeaderMap) -> Response {
+    find(name).map_or_else(|| StatusCode::NOT_FOUND.into_response(), |file| answer(file, headers))
 }
 
 /// A file that the page is made of.
@@ -116,13 +126,13 @@ mod tests {
         text.split(before).skip(1).map(ends).collect()
     }
 
-    /// Everything that `index.html` names, and what those scripts import before they run.
-    fn first_load() -> BTreeSet<String> {
+    /// Everything that a page names, and what those scripts import before they run.
+    fn first_load(page: &str) -> BTreeSet<String> {
         let mut open: Vec<String> = Vec::new();
         for before in ["href=\"ui/", "src=\"ui/"] {
-            open.extend(quoted_behind(text(INDEX), before).into_iter().map(str::to_owned));
+            open.extend(quoted_behind(text(page), before).into_iter().map(str::to_owned));
         }
-        let mut all = BTreeSet::from([INDEX.to_owned()]);
+        let mut all = BTreeSet::from([page.to_owned()]);
         while let Some(name) = open.pop() {
             if all.insert(name.clone()) && !name.starts_with("vendor/") && name.ends_with(".js") {
                 open.extend(quoted_behind(text(&name), "from './").into_iter().map(str::to_owned));
@@ -137,11 +147,15 @@ mod tests {
 
     #[test]
     fn the_first_load_is_at_most_60_kb_and_leaves_charts_and_codes_out() {
-        let all = first_load();
-        assert!(all.contains("app.js") && all.contains("vendor/htm-preact.js"), "{all:?}");
-        assert!(all.iter().all(|name| !name.contains("uPlot") && !name.contains("qr/")), "{all:?}");
-        let bytes: usize = all.iter().map(|name| find(name).map_or(0, |file| file.gzip.len())).sum();
-        assert!(bytes <= FIRST_LOAD_MAX, "{bytes} bytes");
+        for (page, script) in [(INDEX, "app.js"), (DOCS, "docs.js")] {
+            let all = first_load(page);
+            assert!(all.contains(script) && all.contains("vendor/htm-preact.js"), "{all:?}");
+            assert!(all.iter().all(|name| !name.contains("uPlot") && !name.contains("qr/")), "{all:?}");
+            let bytes: usize = all.iter().map(|name| find(name).map_or(0, |file| file.gzip.len())).sum();
+            assert!(bytes <= FIRST_LOAD_MAX, "{page}: {bytes} bytes");
+        }
+        // What shows sockets is nothing to those who read of the API.
+        assert!(!first_load(DOCS).contains("store.js") && !first_load(INDEX).contains("docs.js"));
     }
 
     #[test]
@@ -158,9 +172,10 @@ mod tests {
 
     #[test]
     fn the_page_has_no_script_and_no_style_of_its_own_inside() {
-        let text = text(INDEX);
-        assert!(!text.contains("<style") && !text.contains("style=") && !text.contains(" onload="));
-        assert!(text.split("<script").skip(1).all(|script| script.trim_start().contains("src=\"ui/")));
+        for text in [INDEX, DOCS].map(text) {
+            assert!(!text.contains("<style") && !text.contains("style=") && !text.contains(" onload="));
+            assert!(text.split("<script").skip(1).all(|script| script.trim_start().contains("src=\"ui/")));
+        }
     }
 
     #[test]

@@ -363,6 +363,9 @@ fn about<S: Source + Commands>() -> Vec<Row<S>> {
         )),
         get("/openapi.json", OPEN, "this API for programs (OpenAPI 3.1)", description::<S>)
             .json(200, "Document"),
+        get("/docs", OPEN, "this API for people, as a page", page::docs)
+            .gives(Gives::Other(200, "text/html", "the page"))
+            .gives(Gives::Nothing(304)),
         get("/", OPEN, "this list; the page, for browsers", index::<S>)
             .gives(Gives::Other(200, "text/plain", "a line for each route"))
             .gives(Gives::Other(200, "text/html", "the page")),

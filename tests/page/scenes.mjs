@@ -426,6 +426,66 @@ async function othersFilesAreWhatTheListSays() {
   for (const [, name, sum] of rows) assert.equal(createHash('sha256').update(readFileSync(join(folder, name))).digest('hex'), sum, name);
 }
 
+/** The API for people, once it stands. */
+async function docs(url, options) {
+  const page = await visit(new URL('docs', url).href, options);
+  await page.locator('.operation').first().waitFor();
+  return page;
+}
+
+async function theApiIsToldToPeople() {
+  const gateway = await house();
+  const page = await docs(gateway.url, {});
+  const { body } = await gateway.ask('GET', '/openapi.json');
+  const all = Object.values(body.paths).flatMap((path) => Object.keys(path)).length;
+  assert.equal(await page.locator('.operation').count(), all);
+  assert.equal(await page.locator('.problems > li').count(), body['x-problems'].length);
+  await page.keyboard.press('/');
+  await page.keyboard.type('commands post');
+  await until(page, () => document.querySelectorAll('.operation').length === 1);
+  await page.locator('.operation summary').first().focus();
+  await page.keyboard.press('Enter');
+  const line = await page.locator('.copy code').textContent();
+  assert.match(line, /^curl -X POST -H 'Content-Type: application\/json' -d '\{"args":\{"on":true\},"command":"switch"\}' 'http:.+\/v1\/devices\/insteon_1a777b\/commands'$/);
+  await page.getByText('ttl_s').first().waitFor();
+  await page.locator('.nested summary', { hasText: '202' }).click();
+  await page.locator('.member', { hasText: 'requested_by' }).first().waitFor();
+  await shot(page, 'docs-one');
+  await page.getByRole('searchbox').fill('no such thing');
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await page.getByRole('button', { name: 'admin' }).click();
+  await until(page, () => [...document.querySelectorAll('.scope')].every((one) => one.textContent === 'admin'));
+  // A link to one operation opens it.
+  await page.goto(new URL('docs#getEvents', gateway.url).href);
+  await page.reload();
+  await page.locator('#getEvents[open] .copy').waitFor();
+  await quiet(page);
+}
+
+async function theApiIsToldEverywhere() {
+  const gateway = await house();
+  const { url, strayed } = await proxy(gateway, '/ingress/abc/', {});
+  const found = [];
+  for (const [name, options] of [['light', {}], ['dark', { dark: true }], ['phone', { size: PHONE }], ['phone-dark', { size: PHONE, dark: true }]]) {
+    const page = await docs(url, options);
+    await shot(page, `docs-${name}`);
+    await page.locator('#postDevicesIdCommands summary').first().click();
+    await page.locator('#getDevicesId summary').first().click();
+    await page.locator('#getDevicesId .nested summary').first().click();
+    await page.locator('#postDevicesIdCommands').scrollIntoViewIfNeeded();
+    await shot(page, `docs-${name}-open`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (wide > 0) found.push(`${name} is ${wide} px too wide`);
+    assert.match(await page.locator('#getDevicesId .copy code').first().textContent(), /ingress\/abc\/v1\/devices\/insteon_1a777b'$/);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+    violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').forEach(({ id, nodes }) => found.push(`${name} ${id}: ${nodes.slice(0, 3).map((node) => `${node.html.slice(0, 140)} ${node.any[0]?.message || ''}`).join(' | ')}`));
+    await quiet(page);
+  }
+  assert.deepEqual(found, []);
+  assert.deepEqual(strayed, []);
+}
+
 export const scenes = [
   ['a code is checked by the rules of the label', codesAreCheckedByTheRulesOfTheLabel],
   ['files of others are what the list says', othersFilesAreWhatTheListSays],
@@ -449,6 +509,8 @@ export const scenes = [
   ['a token is shown once, rotated and removed', tokensAreShownOnce],
   ['the line is drawn: who hears whom, lost reports, a day of hours', theLineIsDrawn],
   ['frames are shown as they pass', framesPass],
+  ['the API is told to people: searched, opened, copied', theApiIsToldToPeople],
+  ['the API is told on a phone, in the dark, behind a prefix', theApiIsToldEverywhere],
   ['a backup is saved, and a file that is none is refused with words', aBackupIsSaved],
   ['a browser whose connection is cut at random bytes misses nothing and sees nothing twice', browsersMissNothingWhenTheyAreCut],
 ];

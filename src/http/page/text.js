@@ -144,5 +144,14 @@ export const t = {
   auditTitle: 'Who changed what', noAudit: 'Nothing was changed yet.',
   backupTitle: 'Backup', backupHelp: 'Registry, keys, tokens and configuration in one text file. Whoever holds it can speak for the gateway: set a passphrase, or keep it safe.', passphrase: 'Passphrase', passphraseOptional: 'Passphrase (optional)', backupGo: 'Download a backup', restoreTitle: 'Restore', restoreHelp: 'Everything the gateway knows is replaced by what stands in the file, at a restart.', restoreFile: 'Backup file', restoreGo: 'Restore', restoreWhole: 'With the configuration in it', restoreConfirm: 'Replace everything by this backup?', restored: 'Taken. The gateway starts anew with it.',
   logTitle: 'Log', logWait: 'Waiting for the next line', levels: 'From',
+  // the API for people
+  docs: {
+    title: 'API', lead: (version) => `Everything this gateway offers to programs, version ${version}. JSON over HTTP, times in UTC, errors as problems with a name.`, asked: 'Who you are is told by a token: set TOKEN in the shell before you copy a line.',
+    search: 'Search paths, words, scopes', scope: 'Needs', open: 'open', found: (n, all) => `${n} of ${all} operations`, noneFit: 'Nothing fits.', parts: 'Parts of the API',
+    parameters: 'Parameters', places: { path: 'in the path', query: 'in the query', header: 'header' }, required: 'required', optional: 'may be absent', empty: 'empty object', body: 'Body', example: 'Example of a body', answers: 'Answers', noBody: 'no body', refused: 'a problem', permalink: 'This operation:',
+    problems: 'Problems', problemsHelp: 'A refusal is JSON with `type`, `title`, `status` and `detail`; `field` and `allowed` where a field is at fault. The type ends in one of these names.',
+    text: 'text', time: 'time, RFC 3339', date: 'date', whole: 'whole number', number: 'number', flag: 'true or false', object: 'object', anything: 'anything', list: (of) => `list of ${of}`, map: (of) => `map of names to ${of}`, or: ' or ', either: 'Either', orElse: 'or',
+    characters: ' characters', bounds: (low, high) => (high === undefined ? `at least ${low}` : low === undefined ? `at most ${high}` : low === high ? `${low}` : `${low} … ${high}`),
+  },
   absent: 'This gateway is older than this part of the page.', denied: 'Your token may not see this.',
 };
