@@ -1,6 +1,7 @@
 //! The description of the API for programs that make clients (OpenAPI 3.1), made from the table of routes and the
 //! schemas of what they take and give. Pure. Spec: `protocol-spec/http.md`, Description.
 
+use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::problem::{KINDS, Kind};
@@ -204,6 +205,9 @@ fn answers(about: &About) -> Value {
         match *gives {
             Gives::Json(status, schema) => {
                 answer["content"]["application/json"] = json!({ "schema": reference(schema) });
+                if about.method == Method::POST {
+                    add_links(answer, schema);
+                }
                 if status >= 400 {
                     answer["content"]["application/problem+json"] = json!({ "schema": reference("Problem") });
                 }
@@ -219,6 +223,20 @@ fn answers(about: &About) -> Value {
         }
     }
     answers
+}
+
+/// Where the id of what was made leads, by its schema.
+const LINKS: [(&str, &[&str]); 2] = [
+    ("Command", &["getCommandsId", "deleteCommandsId"]),
+    ("MadeToken", &["getTokensId", "deleteTokensId", "postTokensIdRotate"]),
+];
+
+fn add_links(answer: &mut Value, schema: &str) {
+    let of_schema = LINKS.iter().find(|(name, _)| *name == schema);
+    for operation in of_schema.map_or([].as_slice(), |(_, operations)| operations) {
+        answer["links"][operation] =
+            json!({ "operationId": operation, "parameters": { "id": "$response.body#/id" } });
+    }
 }
 
 fn problem() -> Value {
@@ -297,5 +315,7 @@ mod tests {
         let different: std::collections::BTreeSet<&String> = names.iter().collect();
         assert_eq!(different.len(), names.len(), "{names:?}");
         assert!(names.contains(&"postDevicesIdCommands".to_owned()), "{names:?}");
+        let mut linked = LINKS.iter().flat_map(|(_, operations)| *operations);
+        assert!(linked.all(|operation| names.contains(&(*operation).to_owned())), "{LINKS:?}");
     }
 }
