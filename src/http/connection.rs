@@ -1,9 +1,10 @@
 //! One connection. Hyper reads requests and writes answers, by its http1 builder directly: it has a limit on
 //! reading heads, and half the memory of the builder that guesses versions. A body that is written over time is
-//! taken over once its head is out: then hyper and its 16 KB of buffers go, and come back for the next request.
+//! taken over: then hyper and its 16 KB of buffers go, and come back for the next request. The head of a stream is
+//! out by then; that of a held answer goes with the first piece of its body, for one write costs half of two.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io::{self, Write};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,8 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -66,10 +69,11 @@ pub(super) async fn connection(mut io: Io, peer: Peer, desk: Arc<Desk>, mut stop
             Err(error) => return tracing::debug!(%error, "an HTTP connection ended early"),
         };
         io = taken.io;
-        if let Err(error) = write(&mut io, taken.offer.writing).await {
+        let keep = taken.offer.keep;
+        if let Err(error) = write(&mut io, taken.offer).await {
             return tracing::debug!(%error, "an HTTP body ended early");
         }
-        if !taken.offer.keep {
+        if !keep {
             let _ = io.shutdown().await;
             return;
         }
@@ -91,8 +95,10 @@ async fn next(io: &mut Io, head_time: Duration, stop: &mut watch::Receiver<bool>
     }
 }
 
-/// A body that may be taken over once its head is out.
+/// A body that may be taken over once everything before it is out.
 struct Offer {
+    /// What is still to be written before the first piece, without its date and its end; empty when it is out.
+    head: Vec<u8>,
     writing: Writing,
     /// Another request may follow it.
     keep: bool,
@@ -125,7 +131,7 @@ async fn exchange(
         }
         match Pin::new(&mut served).poll(context) {
             Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
-            // The answer was made and its head flushed within this call, or a later one.
+            // The answer was made, and what goes before it flushed, within this call or a later one.
             Poll::Pending => counter.take().map_or(Poll::Pending, |offer| Poll::Ready(Ok(Some(offer)))),
         }
     })
@@ -138,7 +144,7 @@ async fn exchange(
     }))
 }
 
-/// Between the service, which offers a body, and the connection, which takes it once the head before it is out.
+/// Between the service, which offers a body, and the connection, which takes it once everything before it is out.
 struct Counter {
     offer: Mutex<Option<Offer>>,
     flushed: Arc<AtomicBool>,
@@ -146,7 +152,7 @@ struct Counter {
 
 impl Counter {
     fn put(&self, offer: Offer) {
-        // The head is owed from now on.
+        // The head, or the end of the answer before, is owed from now on.
         self.flushed.store(false, Ordering::Relaxed);
         *self.offer.lock().unwrap_or_else(PoisonError::into_inner) = Some(offer);
     }
@@ -179,9 +185,14 @@ impl Service<Request<Incoming>> for Clerk {
         Box::pin(async move {
             let mut response = answer.await?;
             let pad = response.extensions_mut().remove::<Pad>();
-            if let Some(writing) = pad.filter(|_| plain).and_then(|pad| pad.take()) {
-                counter.put(Offer { writing, keep });
+            let Some(writing) = pad.filter(|_| plain).and_then(|pad| pad.take()) else { return Ok(response) };
+            if writing.is_held() {
+                counter.put(Offer { head: head(&response, keep), writing, keep });
+                drop(response);
+                // The connection is taken over before hyper hears of this answer.
+                return pending().await;
             }
+            counter.put(Offer { head: Vec::new(), writing, keep });
             Ok(response)
         })
     }
@@ -222,8 +233,32 @@ fn asks_to_close(headers: &HeaderMap) -> bool {
     values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("close"))
 }
 
-/// Writes a body in chunks behind its head.
-async fn write(io: &mut Io, mut writing: Writing) -> io::Result<()> {
+/// The head of an answer in chunks (RFC 9112 §4, §7.1), but for its date and the empty line.
+fn head(response: &Response, keep: bool) -> Vec<u8> {
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes =
+        format!("HTTP/1.1 {} {reason}\r\ntransfer-encoding: chunked\r\n", status.as_str()).into_bytes();
+    if !keep {
+        bytes.extend_from_slice(b"connection: close\r\n");
+    }
+    for (name, value) in response.headers() {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].into_iter().flatten());
+    }
+    bytes.shrink_to_fit();
+    bytes
+}
+
+/// Dates and ends a head that goes out now (RFC 9110 §6.6.1).
+fn date(head: &mut Vec<u8>) {
+    head.extend_from_slice(b"date: ");
+    // Writing into memory fails for years beyond 9999 only; a head without a date is better than none.
+    let _ = DateTimePrinter::new().print_timestamp_rfc9110(&Timestamp::now(), &mut *head);
+    head.extend_from_slice(b"\r\n\r\n");
+}
+
+/// Writes a body in chunks, behind its head.
+async fn write(io: &mut Io, Offer { mut head, mut writing, .. }: Offer) -> io::Result<()> {
     loop {
         let mut bytes = Vec::new();
         let ended = poll_fn(|context| {
@@ -244,6 +279,11 @@ async fn write(io: &mut Io, mut writing: Writing) -> io::Result<()> {
             Poll::Ready(Ok(false))
         })
         .await?;
+        if !head.is_empty() {
+            date(&mut head);
+            head.append(&mut bytes);
+            bytes = std::mem::take(&mut head);
+        }
         io.write_all(&bytes).await?;
         if ended {
             return Ok(());

@@ -120,7 +120,7 @@ async fn long_poll<S: Source + Commands>(
         response
             .headers_mut()
             .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        pen::body(&mut response, |pen| held.write(pen));
+        pen::held(&mut response, |pen| held.write(pen));
         response
     };
     applied(&mut response, ask.wait.preferred_s);

@@ -39,9 +39,15 @@ pub(super) struct Writing {
     future: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
     /// Lives as long as this.
     kept: Option<Box<dyn Send>>,
+    held: bool,
 }
 
 impl Writing {
+    /// Its head may go out together with its first piece.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// The next piece, when there is one; `None` behind the last. Whoever takes one wants the next.
     pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let Some(future) = &mut self.future else { return Poll::Ready(None) };
@@ -84,9 +90,24 @@ pub(super) fn body<F>(response: &mut Response, write: impl FnOnce(Pen) -> F)
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
+    put(response, write, false);
+}
+
+/// As [`body`], for an answer whose reader waits for its end: the head need not go out before the first piece.
+pub(super) fn held<F>(response: &mut Response, write: impl FnOnce(Pen) -> F)
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    put(response, write, true);
+}
+
+fn put<F>(response: &mut Response, write: impl FnOnce(Pen) -> F, held: bool)
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
     let slot = Arc::new(Mutex::new(None));
     let future = write(Pen(Arc::clone(&slot)));
-    let writing = Writing { slot, future: Some(Box::pin(future)), kept: None };
+    let writing = Writing { slot, future: Some(Box::pin(future)), kept: None, held };
     let pad = Pad(Arc::new(Mutex::new(Some(writing))));
     *response.body_mut() = Body::new(Written(pad.clone()));
     response.extensions_mut().insert(pad);

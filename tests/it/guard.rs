@@ -1,6 +1,7 @@
 //! What stands between the network and the handlers: attacks by their names, each refused on a real listener.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugline::http::Settings;
 use plugline::http::guard::Rules;
@@ -130,7 +131,9 @@ async fn content_sniffing_and_framing_are_forbidden_by_every_answer() {
 }
 
 async fn limited(limits: Figures) -> Lab {
-    Lab::with(Settings { limits, ..settings() }, 0, Memory::default()).await
+    // A held answer shows soon that it is held.
+    let silence = Duration::from_millis(20);
+    Lab::with(Settings { limits, silence, ..settings() }, 0, Memory::default()).await
 }
 
 #[tokio::test]
