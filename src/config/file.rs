@@ -34,6 +34,7 @@ pub(super) struct Http {
     pub(super) tls_key_file: Option<Spanned<PathBuf>>,
     pub(super) names: Vec<Spanned<String>>,
     pub(super) cors_origins: Vec<Spanned<String>>,
+    pub(super) proxies: Vec<Spanned<String>>,
     pub(super) reads_per_s: Option<Spanned<u32>>,
     pub(super) commands_per_s: Option<Spanned<u32>>,
     pub(super) streams_per_token: Option<Spanned<u32>>,

@@ -1,5 +1,6 @@
 //! The keys of `[http]` about whom the API answers to.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -35,6 +36,8 @@ pub struct HttpKeys {
     pub names: Vec<Host>,
     /// Origins whose pages may use the API.
     pub cors_origins: Vec<Origin>,
+    /// Addresses of proxies that are believed when they say who asks.
+    pub proxies: Vec<IpAddr>,
     /// Whether it is over TLS.
     pub tls: HttpTls,
     /// How much one may ask for.
@@ -49,6 +52,7 @@ pub(super) fn keys(context: &Context<'_>, http: &file::Http) -> Result<HttpKeys,
     Ok(HttpKeys {
         names: http.names.iter().map(|name| host(context, name)).collect::<Result<_, _>>()?,
         cors_origins: http.cors_origins.iter().map(|text| origin(context, text)).collect::<Result<_, _>>()?,
+        proxies: http.proxies.iter().map(|text| proxy(context, text)).collect::<Result<_, _>>()?,
         tls: tls(context, http)?,
         limits: limits(context, http)?,
     })
@@ -120,6 +124,13 @@ fn host(context: &Context<'_>, given: &Spanned<String>) -> Result<Host, ConfigEr
     Err(context.wrong(given, format!("`{text}`: {why}")))
 }
 
+fn proxy(context: &Context<'_>, given: &Spanned<String>) -> Result<IpAddr, ConfigError> {
+    let text = given.get_ref();
+    let wrong =
+        |_| context.wrong(given, format!("`{text}`: wanted the address of a proxy, such as \"127.0.0.1\""));
+    text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(wrong)
+}
+
 fn origin(context: &Context<'_>, given: &Spanned<String>) -> Result<Origin, ConfigError> {
     let text = given.get_ref();
     Origin::parse(text).map_err(|error| context.wrong(given, format!("`{text}`: {error}")))
@@ -134,11 +145,12 @@ mod tests {
     #[test]
     fn names_and_origins_are_taken_as_browsers_write_them() {
         let text = "[http]\nnames = [\"Plugs.example.org\", \"192.168.1.5\"]\n\
-                    cors_origins = [\"https://panel.example.org\"]\nreads_per_s = 0\n";
+                    proxies = [\"::1\"]\ncors_origins = [\"https://panel.example.org\"]\nreads_per_s = 0\n";
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let http = Config::parse(text, std::iter::empty(), &read).expect("it is right").http;
         assert_eq!(http.names[0], Host::Name("plugs.example.org".to_owned()));
         assert_eq!(http.names[1], Host::Ip("192.168.1.5".parse().expect("an address")));
+        assert_eq!(http.proxies, [std::net::Ipv6Addr::LOCALHOST]);
         assert_eq!(http.limits, Figures::default().with_reads(0));
         assert_eq!(http.cors_origins, [Origin::parse("https://panel.example.org").expect("an origin")]);
     }
@@ -151,6 +163,7 @@ mod tests {
         refused("[http]\ncors_origins = [\"*\"]\n", (2, 17), "every page of the web");
         refused("[http]\ncors_origins = [\"null\"]\n", (2, 17), "sandbox");
         refused("[http]\ncors_origins = [\"https://a/\"]\n", (2, 17), "no slash");
+        refused("[http]\nproxies = [\"10.0.0.0/8\"]\n", (2, 12), "address of a proxy");
         refused("[http]\ntls = \"yes\"\n", (2, 7), "self_signed");
         refused("[http]\ntls_cert_file = \"secret\"\n", (2, 17), "needs tls_key_file");
         refused("[http]\ntls_cert_file = \"secret\"\ntls_key_file = \"secret\"\n", (2, 17), "no certificate");

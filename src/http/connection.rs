@@ -206,6 +206,7 @@ impl Desk {
         peer: Peer,
     ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
         let (mut parts, body) = request.into_parts();
+        let peer = peer.behind(&self.rules, &parts.headers);
         let reader = guard::reader(&self.rules, &parts);
         let refusal = guard::refuse(&self.rules, &parts, !body.is_end_stream(), peer)
             .or_else(|| self.limits.kept_out(&parts, peer));

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 pub mod host;
 pub mod origin;
+mod proxy;
 
 use super::problem::{self, Problem};
 use super::reply::{content_type, is_json, texts};
@@ -45,17 +46,26 @@ pub struct Rules {
     pub hosts: Hosts,
     /// Origins whose pages may use the API.
     pub origins: Vec<Origin>,
+    /// Addresses of proxies that are believed when they say who asks.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// The two ends of a connection; every request carries it among its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Peer {
-    /// Who asks: a proxy, where one stands in front.
+    /// Who asks: a proxy, where one stands in front that is not listed.
     pub(super) address: IpAddr,
     /// Our own address there.
     pub(super) local: IpAddr,
     /// The connection is over TLS.
     pub(super) secure: bool,
+}
+
+impl Peer {
+    /// The peer behind a listed proxy, as it tells; this one otherwise.
+    pub(super) fn behind(self, rules: &Rules, headers: &HeaderMap) -> Self {
+        Self { address: proxy::behind(&rules.proxies, self.address, headers), ..self }
+    }
 }
 
 /// What is answered at once, when the request must not go further. It needs [`dress`] as every other answer.

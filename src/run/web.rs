@@ -30,9 +30,14 @@ pub(super) fn settings(config: &Config, bound: SocketAddr, tickets: Key) -> anyh
         tracing::info!(sha256 = keys.fingerprint(), "the HTTP API shows this certificate");
     }
     Ok(http::Settings {
-        guard: Rules { hosts, origins: config.http.cors_origins.clone() },
+        guard: Rules {
+            hosts,
+            origins: config.http.cors_origins.clone(),
+            proxies: config.http.proxies.clone(),
+        },
         tls,
-        public: !config.http.names.is_empty(),
+        // A name or a proxy is there for strangers.
+        public: !config.http.names.is_empty() || !config.http.proxies.is_empty(),
         ticket_key: tickets,
         limits: config.http.limits,
         connections: config.http_connections.unwrap_or(http::CONNECTIONS),

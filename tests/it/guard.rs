@@ -22,7 +22,7 @@ const PATHS: [&str; 7] =
 fn guarded() -> Settings {
     let origins = vec![Origin::parse("https://panel.example.org").expect("an origin")];
     let hosts = Hosts::new(Some("box"), &[Host::Name("plugs.example.org".to_owned())]);
-    Settings { guard: Rules { hosts, origins }, ..settings() }
+    Settings { guard: Rules { hosts, origins, ..Rules::default() }, ..settings() }
 }
 
 async fn lab() -> Lab {
@@ -245,4 +245,24 @@ async fn guessing_tokens_keeps_the_address_out_and_asking_without_one_is_untouch
     let seconds: u32 = out.header("retry-after").and_then(|text| text.parse().ok()).expect("a number");
     assert!((55..=60).contains(&seconds), "{seconds}");
     assert_eq!(lab.get("/v1/devices").await.status, 200);
+}
+
+#[tokio::test]
+async fn guessing_tokens_through_a_listed_proxy_keeps_out_who_guesses_and_not_the_proxy() {
+    let mut settings = guarded();
+    settings.guard.proxies = vec![std::net::Ipv4Addr::LOCALHOST.into()];
+    let lab = Lab::with(settings, 0, Memory::default()).await;
+    let guess = async |seen: &str, number: u32| {
+        // What stands before the last address is the guesser's own invention.
+        let headers = format!(
+            "Host: localhost\r\nX-Forwarded-For: 192.0.2.{number}, {seen}\r\n\
+             Authorization: Bearer plgu_{number:036}\r\n"
+        );
+        ask(&lab, "GET /v1/devices", &headers, "").await.status
+    };
+    for number in 0..10 {
+        assert_eq!(guess("198.51.100.7", number).await, 401, "{number}");
+    }
+    assert_eq!(guess("198.51.100.7", 10).await, 429);
+    assert_eq!(guess("198.51.100.8", 11).await, 401);
 }

@@ -7,7 +7,11 @@ use super::*;
 
 fn rules() -> Rules {
     let origins = vec![Origin::parse("https://panel.example.org").expect("an origin")];
-    Rules { hosts: Hosts::new(Some("box"), &[Host::Name("plugs.example.org".to_owned())]), origins }
+    Rules {
+        hosts: Hosts::new(Some("box"), &[Host::Name("plugs.example.org".to_owned())]),
+        origins,
+        ..Rules::default()
+    }
 }
 
 fn peer() -> Peer {
