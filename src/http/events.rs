@@ -22,8 +22,8 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The decoded pairs of a URI's query.
 pub(super) fn pairs(uri: &Uri) -> Vec<(String, String)> {
-    // Decoding cannot fail: what is no UTF-8 becomes a replacement character, which no value of ours contains.
-    axum::extract::Query::try_from_uri(uri).map_or_else(|_| Vec::new(), |query| query.0)
+    // What is no UTF-8 becomes a replacement character, which no value of ours contains.
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
 /// The `Prefer` headers.

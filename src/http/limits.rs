@@ -7,10 +7,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
@@ -86,7 +85,7 @@ struct Counts {
 
 /// What a request counted.
 #[derive(Default)]
-struct Counted {
+pub(super) struct Counted {
     limits: Vec<(&'static str, Quota, Left)>,
     place: Option<HeldPlace>,
 }
@@ -155,6 +154,24 @@ impl Limits {
         Counted::default().take("device", &mut counts.device, device.clone(), now)
     }
 
+    /// Counts a request; for whom it was counted stands beside it then.
+    ///
+    /// # Errors
+    /// The answer to one that comes too often, or wants a place where there is none.
+    pub(super) fn enter(&self, request: &mut Request) -> Result<Counted, Response> {
+        let mut counted = Counted::default();
+        let Some(peer) = request.extensions().get::<Peer>().copied() else { return Ok(counted) };
+        let address = Address::of(peer.address);
+        let asker = request.extensions().get::<Asker>().cloned().unwrap_or(Asker::Address(address));
+        if let Err(problem) = self.count(request, (&asker, address), &mut counted) {
+            let mut response = problem.into_response();
+            counted.leave(&mut response);
+            return Err(response);
+        }
+        request.extensions_mut().insert(asker);
+        Ok(counted)
+    }
+
     fn count(
         &self,
         request: &Request,
@@ -212,6 +229,14 @@ impl Counted {
         })
     }
 
+    /// Tells what is left; a body that is held open keeps the place.
+    pub(super) fn leave(self, response: &mut Response) {
+        self.tell(response.headers_mut());
+        if let (Some(place), Some(pad)) = (self.place, response.extensions().get::<Pad>()) {
+            pad.keep(Box::new(place));
+        }
+    }
+
     fn tell(&self, headers: &mut HeaderMap) {
         if self.limits.is_empty() {
             return;
@@ -258,26 +283,6 @@ pub(super) fn shows_token(request: &Parts) -> bool {
         || texts(headers, header::COOKIE).any(|cookies| cookies.contains("plugline_session="))
         || request.uri.query().is_some_and(|query| query.contains("ticket="))
         || (request.method == Method::POST && request.uri.path() == "/v1/session")
-}
-
-/// Counts a request, lets it pass or not, and tells what is left.
-pub(super) async fn limit(State(limits): State<Arc<Limits>>, mut request: Request, next: Next) -> Response {
-    let Some(peer) = request.extensions().get::<Peer>().copied() else { return next.run(request).await };
-    let address = Address::of(peer.address);
-    let asker = request.extensions().get::<Asker>().cloned().unwrap_or(Asker::Address(address));
-    let mut counted = Counted::default();
-    if let Err(problem) = limits.count(&request, (&asker, address), &mut counted) {
-        let mut response = problem.into_response();
-        counted.tell(response.headers_mut());
-        return response;
-    }
-    request.extensions_mut().insert(asker);
-    let mut response = next.run(request).await;
-    counted.tell(response.headers_mut());
-    if let (Some(place), Some(pad)) = (counted.place.take(), response.extensions().get::<Pad>()) {
-        pad.keep(Box::new(place));
-    }
-    response
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod energy;
 mod erase;
 mod events;
 mod fields;
+mod gate;
 mod groups;
 pub mod guard;
 mod health;

@@ -168,7 +168,11 @@ impl<S: Source + Commands> Held<S> {
                     let page = self.page().await?;
                     if page.ready() {
                         self.company().await;
-                        break;
+                        // Most events come alone.
+                        let alone = page.latest == self.app.source.span().head;
+                        let page = if alone { page } else { self.page().await? };
+                        pen.put(self.body(&page)).await;
+                        return Ok(());
                     }
                     self.after = page.cursor;
                 }

@@ -1,8 +1,6 @@
 //! The table of routes: one row for each method and path. Router, index page and the scope that a caller needs come
 //! from it, and what else is told of routes; there is no route without a row.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::Path;
 use axum::handler::Handler;
@@ -12,14 +10,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::Value;
 
-use super::limits::limit;
+use super::gate::{Gate, pass};
 use super::openapi::{self, Asked, Form, Gives};
 use super::problem::{self, Problem};
 use super::reply::ok;
 use super::{
     App, Root, SNAPSHOT, State, backup, commands, configuration, devices, energy, erase, events, groups,
-    health, joining, lines, log, manage, metrics, page, question, readings, session, slow, tokens, watching,
-    who,
+    health, joining, lines, log, manage, metrics, page, question, readings, session, tokens, watching,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
@@ -377,21 +374,14 @@ fn about<S: Source + Commands>() -> Vec<Row<S>> {
 
 /// All rows as a router.
 pub(super) fn router<S: Source + Commands>(root: Root<S>) -> Router {
+    let gate = |need| from_fn_with_state(Gate { root: root.clone(), need }, pass::<S>);
     let router = rows::<S>().into_iter().fold(Router::new(), |router, row| {
         // Rows of one path are merged, each with its own method.
-        let admit = from_fn_with_state(row.about.need, who::admit);
-        router.route(row.about.path, row.handler.route_layer(admit))
+        router.route(row.about.path, row.handler.route_layer(gate(row.about.need)))
     });
-    let limits = from_fn_with_state(Arc::clone(&root.limits), limit);
-    let in_time = from_fn_with_state(root.settings.body_time, slow::limit);
-    // Outermost, so that what is counted is counted for its token.
-    let identify = from_fn_with_state(root.clone(), who::identify::<S>);
     router
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
-        .layer(in_time)
-        .layer(limits)
-        .layer(identify)
+        .method_not_allowed_fallback(method_not_allowed.layer(gate(OPEN)))
+        .fallback(not_found.layer(gate(OPEN)))
         .with_state(root)
 }
 

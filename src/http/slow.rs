@@ -8,9 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::Request;
 use hyper::body::Frame;
 use tokio::time::{Sleep, sleep};
 
@@ -57,10 +55,9 @@ impl hyper::body::Body for Timed {
 }
 
 /// Gives the body of a request its time, which begins here.
-pub(super) async fn limit(State(time): State<Duration>, request: Request, next: Next) -> Response {
+pub(super) fn timed(request: Request, time: Duration) -> Request {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return request;
     }
-    let timed = |body| Body::new(Timed { body, time, end: Box::pin(sleep(time)) });
-    next.run(request.map(timed)).await
+    request.map(|body| Body::new(Timed { body, time, end: Box::pin(sleep(time)) }))
 }

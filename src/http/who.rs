@@ -3,9 +3,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Root;
@@ -121,21 +120,16 @@ fn forwarded(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Finds out who asks and writes it beside the request.
-pub(super) async fn identify<S: Access>(
-    State(root): State<Root<S>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let caller = caller(&root, &request);
+/// Finds out who asks; for whom it is counted stands beside the request then.
+pub(super) fn identify<S: Access>(root: &Root<S>, request: &mut Request) -> Caller {
+    let caller = caller(root, request);
     if let Caller::Known { who, .. } = &caller {
         root.source.used(&who.grant, now_ms());
         if let By::Token { id, .. } = &who.by {
             request.extensions_mut().insert(Asker::Token(id.as_str().into()));
         }
     }
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+    caller
 }
 
 fn caller<S: Access>(root: &Root<S>, request: &Request) -> Caller {
@@ -169,14 +163,13 @@ fn caller<S: Access>(root: &Root<S>, request: &Request) -> Caller {
     }
 }
 
-/// Lets those through who have what the row needs.
-pub(super) async fn admit(State(need): State<Need>, request: Request, next: Next) -> Response {
-    let Need::Scope(scope) = need else { return next.run(request).await };
-    match request.extensions().get::<Caller>() {
-        Some(Caller::Known { who, .. }) if who.may(scope) => next.run(request).await,
-        Some(Caller::Known { who, .. }) => short_of(scope, who).into_response(),
-        Some(caller) => caller.refusal(),
-        None => Caller::Stranger.refusal(),
+/// What one is told who has not what the row needs.
+pub(super) fn refuse(need: Need, caller: &Caller) -> Option<Response> {
+    let Need::Scope(scope) = need else { return None };
+    match caller {
+        Caller::Known { who, .. } if who.may(scope) => None,
+        Caller::Known { who, .. } => Some(short_of(scope, who).into_response()),
+        Caller::Stranger | Caller::Refused { .. } => Some(caller.refusal()),
     }
 }
 

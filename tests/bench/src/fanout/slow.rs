@@ -63,7 +63,14 @@ pub(crate) async fn run(report: &mut Report) -> anyhow::Result<()> {
     let target = server.target(Way::Sse, false);
     let fast = Readers::connect(&target, FAST).await?;
     let mut slow = stream(target.port, "").await?;
-    let first = newest(&read_some(&mut slow).await?).context("the stream says where it begins")?;
+    // Head and first words may come apart.
+    let mut opening = String::new();
+    let first = loop {
+        opening.push_str(&read_some(&mut slow).await?);
+        if let Some(first) = newest(&opening) {
+            break first;
+        }
+    };
     let handles = server.handles()?;
     let mut load = Load { server, fast, sent: VecDeque::new(), head: first };
 
