@@ -270,7 +270,16 @@ async fn every_row_of_the_index_asks_strangers_for_a_token_and_readers_for_more_
     let (status, index) = curl(&[&format!("{http}/")]).await;
     assert_eq!(status, 200);
     let index = index.as_str().expect("text").to_owned();
-    let open = ["/livez", "/healthz", "/problems/{name}", "/", "/openapi.json", "/ui/{*file}", "/v1/session"];
+    let open = [
+        "/livez",
+        "/healthz",
+        "/problems/{name}",
+        "/",
+        "/openapi.json",
+        "/docs",
+        "/ui/{*file}",
+        "/v1/session",
+    ];
     let admins = ["/v1/tokens", "/v1/tokens/{id}", "/v1/tokens/{id}/rotate", "/v1/audit"];
     let mut rows = 0;
     for row in index.lines().skip(2) {
