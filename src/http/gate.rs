@@ -27,7 +27,7 @@ pub(super) async fn pass<S: Access>(
     let caller = who::identify(&gate.root, &mut request);
     let counted = match gate.root.limits.enter(&mut request) {
         Ok(counted) => counted,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let mut response = match who::refuse(gate.need, &caller) {
         Some(refusal) => refusal,

@@ -158,7 +158,7 @@ impl Limits {
     ///
     /// # Errors
     /// The answer to one that comes too often, or wants a place where there is none.
-    pub(super) fn enter(&self, request: &mut Request) -> Result<Counted, Response> {
+    pub(super) fn enter(&self, request: &mut Request) -> Result<Counted, Box<Response>> {
         let mut counted = Counted::default();
         let Some(peer) = request.extensions().get::<Peer>().copied() else { return Ok(counted) };
         let address = Address::of(peer.address);
@@ -166,7 +166,7 @@ impl Limits {
         if let Err(problem) = self.count(request, (&asker, address), &mut counted) {
             let mut response = problem.into_response();
             counted.leave(&mut response);
-            return Err(response);
+            return Err(Box::new(response));
         }
         request.extensions_mut().insert(asker);
         Ok(counted)
