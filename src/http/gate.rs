@@ -5,8 +5,8 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::routes::Need;
-use super::{Root, slow, who};
+use super::who::{self, Need};
+use super::{Root, slow};
 use crate::source::Access;
 
 /// The gate of a route.

@@ -4,66 +4,12 @@
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
+use super::about::{About, Asked, Gives};
+use super::forms::Form;
 use super::problem::{KINDS, Kind};
-use super::routes::{About, Need};
+use super::who::Need;
 
-mod forms;
 mod schemas;
-
-pub(super) use forms::Form;
-
-/// What may stand in a query, or in a header of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// Its name.
-    pub name: &'static str,
-    /// Its form.
-    pub form: Form,
-    /// One line.
-    pub about: &'static str,
-    /// `query` or `header`.
-    place: &'static str,
-    required: bool,
-}
-
-impl Asked {
-    /// A parameter of the query.
-    #[must_use]
-    pub const fn query(name: &'static str, form: Form, about: &'static str) -> Self {
-        Self { name, form, about, place: "query", required: false }
-    }
-
-    /// A header.
-    #[must_use]
-    pub const fn header(name: &'static str, form: Form, about: &'static str) -> Self {
-        Self { name, form, about, place: "header", required: false }
-    }
-
-    /// It must be there.
-    #[must_use]
-    pub const fn required(self) -> Self {
-        Self { required: true, ..self }
-    }
-}
-
-/// An answer of a request that was not refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gives {
-    /// JSON of this schema.
-    Json(u16, &'static str),
-    /// Something else: its media type and what it is.
-    Other(u16, &'static str, &'static str),
-    /// No body.
-    Nothing(u16),
-}
-
-impl Gives {
-    fn status(self) -> u16 {
-        match self {
-            Self::Json(status, _) | Self::Other(status, ..) | Self::Nothing(status) => status,
-        }
-    }
-}
 
 /// The whole description.
 #[must_use]

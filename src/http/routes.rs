@@ -10,25 +10,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::Value;
 
+use super::about::{About, Asked, Gives};
+use super::forms::Form;
 use super::gate::{Gate, pass};
-use super::openapi::{self, Asked, Form, Gives};
+use super::openapi;
 use super::problem::{self, Problem};
 use super::reply::ok;
+use super::who::Need;
 use super::{
     App, Root, SNAPSHOT, State, backup, commands, configuration, devices, energy, erase, events, groups,
     health, joining, lines, log, manage, metrics, page, question, readings, session, tokens, watching,
 };
 use crate::access::Scope;
 use crate::source::{Commands, Source};
-
-/// What a caller must have to be let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing: the handler itself decides what it shows to strangers.
-    Nothing,
-    /// This scope.
-    Scope(Scope),
-}
 
 const OPEN: Need = Need::Nothing;
 const READ: Need = Need::Scope(Scope::Read);
@@ -79,27 +73,6 @@ const EVENTS: [Asked; 9] = [
     PREFER,
     LAST,
 ];
-
-/// What is told of a route.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// Its method.
-    pub method: Method,
-    /// Its path, as axum writes it: `/v1/devices/{id}`.
-    pub path: &'static str,
-    /// What a caller must have.
-    pub need: Need,
-    /// One line.
-    pub summary: &'static str,
-    /// An example of a body, where it takes one.
-    pub body: Option<&'static str>,
-    /// The schema of the body.
-    pub takes: Option<&'static str>,
-    /// What may stand in the query.
-    pub asks: &'static [Asked],
-    /// What it answers when it is done.
-    pub gives: Vec<Gives>,
-}
 
 /// A route.
 pub(super) struct Row<S> {

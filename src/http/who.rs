@@ -13,7 +13,6 @@ use super::guard::Peer;
 use super::limits::Asker;
 use super::problem::Problem;
 use super::reply::texts;
-use super::routes::Need;
 use super::seen::now_ms;
 use crate::access::{By, Grant, Principal, Scope, TokenText};
 use crate::source::Access;
@@ -23,6 +22,15 @@ pub(super) const COOKIE: &str = "plugline_session";
 
 static LOCAL: LazyLock<Arc<Principal>> = LazyLock::new(|| Arc::new(Principal::local()));
 static STRANGER: LazyLock<Arc<Principal>> = LazyLock::new(|| Arc::new(Principal::stranger()));
+
+/// What a caller must have to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: the handler itself decides what it shows to strangers.
+    Nothing,
+    /// This scope.
+    Scope(Scope),
+}
 
 /// Who asks; among the extensions of each request.
 #[derive(Clone, Debug)]

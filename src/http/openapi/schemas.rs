@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::forms::{
+use crate::access::Scope;
+use crate::device::{QUANTITIES, QuantityRow};
+use crate::http::forms::{
     clamped, command, count, cursor, device, flag, line, name, number, one_of, secret, start, text, time,
     token, within,
 };
-use crate::access::Scope;
-use crate::device::{QUANTITIES, QuantityRow};
 use crate::http::session::PATH_MAX;
 use crate::http::tokens::LIVES_MAX_S;
 use crate::http::wish::TTL_MAX_S;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::http::problem::KINDS;
+use super::problem::KINDS;
 
 /// A name for people: not blank, no control characters.
 const NAME: &str =
@@ -17,7 +17,7 @@ const PLACE: &str = r"^-?[0-9]{1,18}\.[0-9]{1,19}$";
 
 /// Form of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// A decimal number; clamped to its range, never refused for it.
     Number,
     /// `1` or `0`.
