@@ -201,6 +201,7 @@ fn lines(context: &Context<'_>, lines: &[file::Line<'_>]) -> Result<Vec<LineConf
     let mut names: BTreeSet<LineName> = BTreeSet::new();
     let mut ports: BTreeSet<&str> = BTreeSet::new();
     let mut files: BTreeSet<&Path> = BTreeSet::new();
+    let mut called: BTreeSet<&str> = BTreeSet::new();
     let mut configs = Vec::new();
     for line in lines {
         let config = dialects::line(context, line)?;
@@ -218,6 +219,12 @@ fn lines(context: &Context<'_>, lines: &[file::Line<'_>]) -> Result<Vec<LineConf
         if !names.insert(config.name.clone()) {
             let text = format!("a line is called `{}` already; give each a `name`", config.name);
             return Err(context.wrong(keys.name.as_ref().unwrap_or(&keys.dialect), text));
+        }
+        for name in line.device.iter().filter_map(|device| device.common.name.as_ref()) {
+            if !called.insert(name.get_ref()) {
+                let text = format!("another device is called `{}` already", name.get_ref());
+                return Err(context.wrong(name, text));
+            }
         }
         configs.push(config);
     }
@@ -384,6 +391,9 @@ mod tests {
         let both = format!("{LINE}capture = \"a\"\n{other}name = \"b\"\ncapture = \"a\"\n");
         refused(&both, (9, 11), "another line is recorded there");
         refused(&format!("{LINE}{other}"), (5, 11), "give each a `name`");
+        let lamp = |address| format!("[[line.device]]\naddress = \"{address}\"\nname = \"Lamp\"\n");
+        let elsewhere = format!("{LINE}{}{other}name = \"b\"\n{}", lamp("1"), lamp("2"));
+        refused(&elsewhere, (13, 8), "another device is called `Lamp` already");
     }
 
     #[test]

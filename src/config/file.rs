@@ -99,7 +99,14 @@ pub(super) struct Device<'t> {
 #[derive(Debug, Deserialize)]
 pub(super) struct DeviceKeys {
     pub(super) address: Spanned<String>,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Spanned<String>>,
+}
+
+impl DeviceKeys {
+    /// Its name for people, if it has one.
+    pub(super) fn called(&self) -> Option<&str> {
+        self.name.as_ref().map(|name| name.get_ref().as_str())
+    }
 }
 
 /// Names of the keys of [`LineKeys`].

@@ -116,7 +116,7 @@ fn devices(
         options.devices.insert(Arc::clone(&address), meter);
         setups.push(DeviceSetup {
             target: Target { address, channel: None },
-            name: device.common.name.as_deref().map(Into::into),
+            name: device.common.called().map(Into::into),
         });
     }
     Ok(setups)

@@ -95,7 +95,7 @@ fn add(
             return Err(context.wrong(given, format!("device {address}{half} stands on this line already")));
         }
         let second = channels.len() > 1 && *channel == Some(CHANNELS[1]);
-        let name = device.common.name.as_deref();
+        let name = device.common.called();
         let name = name.map(|name| if second { format!("{name} 2").into() } else { name.into() });
         setups.push(DeviceSetup { target, name });
     }

@@ -64,7 +64,7 @@ fn options(context: &Context<'_>, line: &file::Line<'_>) -> Result<(Options, Vec
             let text = format!("device {} stands on this line already", target.address);
             return Err(context.wrong(given, text));
         }
-        setups.push(DeviceSetup { target, name: device.common.name.as_deref().map(Arc::from) });
+        setups.push(DeviceSetup { target, name: device.common.called().map(Arc::from) });
     }
     Ok((options, setups))
 }
