@@ -48,12 +48,17 @@ impl LogWriter {
         Ok(Erasing { what, upto, segments, erased: 0 })
     }
 
-    /// Erases in the next segment; the count of readings erased when there is none left.
+    /// Erases in the next segment; the count of readings erased when there is none left. What was set aside because it
+    /// could not be read goes whole then: nobody can say what it holds.
     ///
     /// # Errors
     /// When the disk fails. What was erased stays erased, and it can be begun anew.
     pub fn erase_on(&mut self, erasing: &mut Erasing) -> io::Result<Option<u64>> {
-        let Some(sealed) = erasing.segments.pop_front() else { return Ok(Some(erasing.erased)) };
+        let Some(sealed) = erasing.segments.pop_front() else {
+            super::forget_aside(&self.dir)?;
+            super::forget_bad(&self.dir)?;
+            return Ok(Some(erasing.erased));
+        };
         let path = &sealed.segment.path;
         let mut bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,

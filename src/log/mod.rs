@@ -172,15 +172,35 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 
 /// Moves a folder out of the way; only the newest one is kept.
 fn set_aside(dir: &Path, unix_ms: i64) -> io::Result<PathBuf> {
-    let prefix = format!("{}.bad-", dir.file_name().unwrap_or_default().to_string_lossy());
-    let aside = dir.with_file_name(format!("{prefix}{unix_ms}"));
+    let aside = dir.with_file_name(format!("{}{unix_ms}", prefix_aside(dir)));
+    forget_aside(dir)?;
+    std::fs::rename(dir, &aside)?;
+    Ok(aside)
+}
+
+fn prefix_aside(dir: &Path) -> String {
+    format!("{}.bad-", dir.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Removes what was moved out of the folder's way.
+fn forget_aside(dir: &Path) -> io::Result<()> {
+    let prefix = prefix_aside(dir);
     for old in std::fs::read_dir(dir.parent().unwrap_or(dir))?.flatten() {
         if old.file_name().to_string_lossy().starts_with(&prefix) {
             std::fs::remove_dir_all(old.path())?;
         }
     }
-    std::fs::rename(dir, &aside)?;
-    Ok(aside)
+    Ok(())
+}
+
+/// Removes files that were put away.
+fn forget_bad(dir: &Path) -> io::Result<()> {
+    for file in std::fs::read_dir(dir)?.flatten() {
+        if file.path().extension().is_some_and(|extension| extension == BAD) {
+            std::fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// What stands in the folder.
@@ -257,13 +277,16 @@ impl Found {
     }
 }
 
+/// What a file is called that was put away.
+const BAD: &str = "bad";
+
 /// A file that is no segment of this log: an opened one whose header never came to disk, or a stranger.
 fn put_away(path: &Path, reports: &mut Vec<String>) -> io::Result<()> {
     if std::fs::metadata(path)?.len() <= HEADER {
         return std::fs::remove_file(path);
     }
     reports.push(format!("{} is no segment of this log and was renamed to .bad", path.display()));
-    std::fs::rename(path, path.with_extension("bad"))
+    std::fs::rename(path, path.with_extension(BAD))
 }
 
 /// Cuts a segment behind its last good record and syncs what is left: it was only read from memory until now.

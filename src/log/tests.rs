@@ -428,8 +428,14 @@ fn gone() -> Erase {
 fn what_is_erased_leaves_its_number_and_nothing_of_it_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = mixed(dir.path());
+    let aside = [dir.path().join("log.bad-99"), dir.path().join("log")];
+    std::fs::create_dir(&aside[0]).unwrap();
+    for folder in &aside {
+        std::fs::write(folder.join("7.bad"), "gone").unwrap();
+    }
     // Nothing behind the asked-for end goes.
     assert_eq!(erase_all(&mut log, gone(), 37), 19);
+    assert!(!aside[0].exists() && !aside[1].join("7.bad").exists(), "what cannot be searched is kept");
     assert_eq!(erase_all(&mut log, gone(), 37), 0);
     append(&log, 41..=45);
     log.writer.sync().unwrap();
