@@ -372,6 +372,13 @@ pub fn hold(dir: &Path) -> Result<File, StartError> {
     }
 }
 
+/// Whether a gateway holds the folder. Makes nothing.
+#[must_use]
+pub fn is_held(dir: &Path) -> bool {
+    let file = OpenOptions::new().write(true).open(dir.join("lock"));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 fn letters<const N: usize>(bytes: &[u8], alphabet: [u8; N]) -> String {
     bytes.iter().map(|byte| char::from(alphabet[usize::from(*byte) % N])).collect()
 }

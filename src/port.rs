@@ -260,6 +260,18 @@ impl Task {
     }
 }
 
+/// Whether a port could be opened now, by doing it for a moment. A device that somebody holds is left alone.
+///
+/// # Errors
+/// One sentence with the way out.
+pub async fn probe(place: &Place, settings: SerialSettings) -> Result<(), String> {
+    match place {
+        Place::Serial(path) => serial::probe(path, settings),
+        Place::Tcp { host, port } => tcp::open(host, *port).await.map(drop),
+        Place::Replay { file, .. } => std::fs::File::open(file).map(drop).map_err(|error| error.to_string()),
+    }
+}
+
 async fn open(place: &Place, settings: SerialSettings) -> Result<Opened, String> {
     match place {
         Place::Serial(path) => serial::open(path, settings),

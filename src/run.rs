@@ -34,6 +34,13 @@ use secrets::Secrets;
 /// Version and commit, as `--version` and the API show them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PLUGLINE_COMMIT"), ")");
 
+/// The commit that this program was built from was made then, milliseconds since 1970 UTC, as far as that is known: a
+/// clock before it is wrong for sure. 0 otherwise.
+pub const COMMITTED_UNIX_MS: i64 = match i64::from_str_radix(env!("PLUGLINE_COMMITTED_UNIX_S"), 10) {
+    Ok(seconds) => seconds * 1000,
+    Err(_) => 0,
+};
+
 /// The file in the state folder by which the command line finds the gateway; mode 0600.
 pub const CLI_FILE: &str = "cli.token";
 
@@ -55,16 +62,13 @@ struct Clock {
     start_unix_ms: i64,
     /// See [`Config::speed`].
     speed: f64,
-    /// The commit that this program was built from was made then; a clock before it is wrong for sure.
-    committed_unix_ms: i64,
 }
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the event loop reads the clock; everybody else is told")]
     fn new(speed: f64) -> Self {
-        let committed_unix_s: i64 = env!("PLUGLINE_COMMITTED_UNIX_S").parse().unwrap_or(0);
         let start = std::time::Instant::now();
-        Self { start, start_unix_ms: wall_ms(), speed, committed_unix_ms: committed_unix_s * 1000 }
+        Self { start, start_unix_ms: wall_ms(), speed }
     }
 
     fn now(&self) -> Now {
@@ -75,7 +79,7 @@ impl Clock {
             let lived = real.mul_f64(self.speed);
             (lived, self.start_unix_ms + i64::try_from(lived.as_millis()).unwrap_or(i64::MAX))
         };
-        Now { mono: Moment(mono), unix_ms, synchronised: unix_ms >= self.committed_unix_ms }
+        Now { mono: Moment(mono), unix_ms, synchronised: unix_ms >= COMMITTED_UNIX_MS }
     }
 
     fn instant(&self, moment: Moment) -> Instant {

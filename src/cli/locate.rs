@@ -13,7 +13,7 @@ use crate::run::CLI_FILE;
 const TOKEN_VARIABLE: &str = "PLUGLINE_TOKEN";
 
 /// Which gateway to talk to.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Gateway {
     /// Address of the gateway's HTTP API [default: found by the state folder]
     #[arg(long, value_name = "URL", env = "PLUGLINE_URL")]

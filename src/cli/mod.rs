@@ -14,6 +14,7 @@ pub mod check_config;
 pub mod client;
 pub mod decode;
 pub mod demo;
+pub mod doctor;
 pub mod events;
 pub mod gateway;
 pub mod groups;
@@ -105,6 +106,8 @@ enum Verb {
     Backup(backup::Backup),
     /// Such a file back, into the running gateway or the folder of a stopped one
     Restore(backup::Restore),
+    /// What is wrong with this machine and its gateway, and a redacted bundle for bug reports; exit 1 if anything is
+    Doctor(doctor::Arguments),
     /// What a shell completes the command line with
     Completions {
         /// bash, elvish, fish, powershell, zsh
@@ -197,6 +200,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Completions { shell } => shell::completions(shell, &mut out).map(|()| ExitCode::SUCCESS),
         Verb::Man => shell::man(&mut out).map(|()| ExitCode::SUCCESS),
+        Verb::Doctor(arguments) => runtime()?.block_on(doctor::run(&arguments, &mut out)),
         Verb::Backup(arguments) => runtime()?.block_on(backup::make(&arguments, &mut out)),
         Verb::Restore(arguments) => runtime()?.block_on(backup::restore(&arguments, &mut out)),
         Verb::Join(arguments) => runtime()?.block_on(join::run(&arguments, &mut out)),

@@ -32,6 +32,19 @@ pub(super) fn open(path: &str, settings: SerialSettings) -> Result<Opened, Strin
     Ok(Opened { stream: Box::new(stream), gone: "the cable was pulled (end of input)", said: None })
 }
 
+/// Whether a port could be opened. One that somebody holds is not touched: opening it would move its lines. A pseudo
+/// terminal has none, and whoever plays the device behind it may hold this end too.
+///
+/// # Errors
+/// One sentence with the way out.
+pub(super) fn probe(path: &str, settings: SerialSettings) -> Result<(), String> {
+    let pseudo = std::fs::canonicalize(path).is_ok_and(|device| device.starts_with("/dev/pts"));
+    if let Some(holders) = holders(path).filter(|_| !pseudo) {
+        return Err(format!("in use{holders}"));
+    }
+    open_device(path, settings).map(drop).map_err(|error| explain(path, &error))
+}
+
 /// The file that sets how long the driver of this device holds bytes back; whether it exists is the driver's choice.
 fn latency_timer(device: &Path) -> Option<PathBuf> {
     let name = device.strip_prefix("/dev").ok()?.to_str()?;
@@ -70,7 +83,7 @@ fn explain(path: &str, error: &tokio_serial::Error) -> String {
         return "permission denied; add the user to the `dialout` group (sudo usermod -aG dialout $USER) and log in again".into();
     }
     if kind == io::ErrorKind::ResourceBusy {
-        return format!("in use{}", holders(path));
+        return format!("in use{}", holders(path).as_deref().unwrap_or(" by another program"));
     }
     if text.contains("typewriter") || text.contains("ioctl") {
         return "not a serial port".into();
@@ -98,8 +111,8 @@ fn names_in(folder: &str, prefix: &str) -> Vec<String> {
 }
 
 /// Who holds a port open, as far as `/proc` shows it to us.
-fn holders(path: &str) -> String {
-    let Ok(device) = std::fs::canonicalize(path) else { return String::new() };
+fn holders(path: &str) -> Option<String> {
+    let device = std::fs::canonicalize(path).ok()?;
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let holding = processes.filter_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
@@ -115,7 +128,7 @@ fn holders(path: &str) -> String {
             text += "; tell ModemManager to leave it alone with a udev rule: ENV{ID_MM_DEVICE_IGNORE}=\"1\"";
         }
     }
-    if text.is_empty() { " by another program".into() } else { text }
+    Some(text).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

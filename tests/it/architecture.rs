@@ -67,6 +67,8 @@ const PURE: &[&str] = &[
     "http::limits::places",
     "http::limits::rate",
     "http::limits::strikes",
+    "cli::doctor::patterns",
+    "cli::doctor::redact",
 ];
 
 /// Pure but for encodings: no clock, no async, no I/O.
@@ -120,6 +122,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("tokio_serial", &["port"]),
     ("plugline_simulator", &["cli"]),
+    ("rustix", &["cli::doctor::here"]),
     ("toml", &["config"]),
     ("argon2", &["upkeep::sealed"]),
     ("chacha20poly1305", &["upkeep::sealed"]),

@@ -7,6 +7,7 @@ mod capture;
 mod command_line;
 mod crash;
 mod demo;
+mod doctor;
 mod end_to_end;
 mod end_to_end_groups;
 mod end_to_end_insteon;
