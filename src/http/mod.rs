@@ -1,7 +1,7 @@
 //! The HTTP API: its settings, and what every handler holds. Generic over [`Source`](crate::source::Source) and
 //! [`Commands`](crate::source::Commands), so a relay can offer the same. It refuses to know lines, brokers and disks. Spec: `protocol-spec/http.md`.
 //!
-//! A request: [`serve`] accepts and limits connections → [`guard`] → the router of [`routes`] → `who` tells who asks and
+//! A request: [`serve`] accepts and limits connections → [`guard`] → the router of `routes` → `who` tells who asks and
 //! what he may → one file per resource (`events`, `devices`, `commands`, `health`), which sees what he may see (`seen`). Refusals of all of them are [`problem`]s.
 
 use std::convert::Infallible;
