@@ -108,7 +108,7 @@ fn write_bundle(file: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 async fn look(arguments: &Arguments, now_unix_ms: i64) -> Seen {
-    let configured = here::configuration(arguments.config.config.as_deref());
+    let configured = configured(arguments);
     let state = state_folder(arguments, &configured);
     // A gateway that is asked by its URL may be on another machine; one in a named folder may have no file (demo).
     let elsewhere = arguments.gateway.url.is_some();
@@ -138,6 +138,19 @@ async fn look(arguments: &Arguments, now_unix_ms: i64) -> Seen {
         }
     }
     Seen { findings, configured, asked }
+}
+
+/// The configuration that is named. One that merely lies about is another gateway's where the folder that is named is
+/// not its own.
+fn configured(arguments: &Arguments) -> Configured {
+    let configured = here::configuration(arguments.config.config.as_deref());
+    let own = configured.config.as_ref().map(|config| &config.store_dir);
+    let others = arguments.gateway.state.as_ref().is_some_and(|state| own != Some(state));
+    if arguments.config.config.is_some() || !others {
+        return configured;
+    }
+    let finding = Finding::ok("configuration", "none is named; --config FILE looks at one");
+    Configured { file: None, config: None, finding }
 }
 
 /// Asks the gateway that the arguments name, or that runs in the state folder.

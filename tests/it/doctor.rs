@@ -122,6 +122,25 @@ async fn a_token_that_may_not_see_everything_leaves_those_sections_out_and_says_
 }
 
 #[tokio::test]
+async fn a_configuration_that_merely_lies_about_is_not_that_of_the_folder_that_is_named() {
+    let site = Site::new();
+    let running = site.run().await;
+    running.devices().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    std::fs::write(elsewhere.path().join("plugline.toml"), "[mqtt\n").expect("written");
+    let mut command = plugline(&["doctor", "--state"]);
+    let told = ended(command.arg(&site.store).current_dir(elsewhere.path())).await;
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert!(!told.out.contains("configuration  "), "{}", told.out);
+    let made = std::fs::read_dir(elsewhere.path()).expect("a folder").flatten();
+    let made: Vec<_> = made.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(
+        made.iter().any(|name| name.starts_with("plugline-doctor-20") && name.ends_with("Z.txt")),
+        "{made:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_silent_modem_is_trouble_and_the_port_of_a_running_gateway_is_not_opened() {
     // A pty with nobody behind it: the port opens, and no modem answers.
     let folder = tempfile::tempdir().expect("a folder");

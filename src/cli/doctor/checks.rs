@@ -109,7 +109,7 @@ fn sockets(devices: &[Value]) -> Finding {
         let text = match (devices.len(), unheard) {
             (0, _) => "none yet".to_owned(),
             (all, 0) => format!("{all}, all online"),
-            (all, unheard) => format!("{all}, of which {unheard} were not asked yet"),
+            (all, unheard) => format!("{all}, of which {unheard} were not heard yet"),
         };
         return Finding::ok("sockets", text);
     }
