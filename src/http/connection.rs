@@ -244,7 +244,9 @@ fn head(response: &Response, keep: bool) -> Vec<u8> {
         bytes.extend_from_slice(b"connection: close\r\n");
     }
     for (name, value) in response.headers() {
-        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].into_iter().flatten());
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
     }
     bytes.shrink_to_fit();
     bytes

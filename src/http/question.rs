@@ -79,10 +79,5 @@ fn list(field: &str, names: &[Value]) -> Result<String, Problem> {
 }
 
 fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let spelt = text.bytes().map(|byte| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    });
-    spelt.collect()
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
